@@ -1,0 +1,51 @@
+# `make dev` and `make test` are all a newcomer needs; both set up .venv/ first.
+# After that, .venv/bin/python manage.py ... does the rest.
+
+PYTHON ?= python3
+UV = .venv/bin/uv pip
+COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --universal --no-annotate \
+	--custom-compile-command "make lock"
+
+.PHONY: help dev test check format lock
+
+help:
+	@echo "make dev     run the site, a worker and an embedded PostgreSQL on this machine"
+	@echo "make test    run all tests"
+	@echo "make check   run the linters, the type checker and Django's own checks"
+	@echo "make format  format code and templates"
+	@echo "make lock    pin the newest versions that pyproject.toml allows"
+
+dev: .venv/installed
+	@.venv/bin/python manage.py dev $(ARGS)
+
+test: .venv/installed
+	.venv/bin/python -m pytest --cov --cov-fail-under=95 $(ARGS)
+
+check: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/djade --target-version 5.2 --check $$(git ls-files '*.html')
+	.venv/bin/mypy .
+	.venv/bin/lint-imports
+	.venv/bin/python manage.py makemigrations --check --dry-run
+	.venv/bin/python manage.py check
+
+format: .venv/installed
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+	.venv/bin/djade --target-version 5.2 $$(git ls-files '*.html')
+
+lock: .venv/installed
+	$(COMPILE) --upgrade --output-file requirements.txt pyproject.toml
+	$(COMPILE) --upgrade --output-file requirements-dev.txt --constraint requirements.txt \
+		--group dev pyproject.toml
+	$(COMPILE) --upgrade --output-file requirements-bootstrap.txt --group bootstrap
+
+# Made anew only when a lock file changes.
+.venv/installed: requirements-dev.txt requirements-bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Joblogs needs Python 3.11 or newer; try: make PYTHON=python3.12 dev"; exit 1; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --require-hashes -r requirements-bootstrap.txt
+	@$(UV) sync --quiet --require-hashes --python .venv/bin/python requirements-dev.txt
+	@touch $@

@@ -1,0 +1,80 @@
+"""Turn environment variables into the settings that need more than a cast."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import environ
+
+
+def database(env: environ.Env, base_dir: Path) -> dict[str, Any]:
+    """Return the entry of DATABASES: DATABASE_URL's server, or the embedded one when it is unset.
+
+    The URL is read as libpq reads it, so every libpq parameter may stand behind its `?`.
+    """
+    url = env.str("DATABASE_URL", default="")
+    entry: dict[str, Any] = {"ENGINE": "project.postgres", "OPTIONS": {}}
+    if url:
+        entry |= _parse(url)
+    else:
+        entry |= {"NAME": "joblogs", "USER": "postgres", "EMBEDDED": base_dir / ".postgres"}
+
+    pool_size = env.int("DATABASE_POOL_SIZE", default=0)
+    if pool_size:
+        entry["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 5.0}
+    else:
+        # Commands and workers keep one connection a thread, as long as it works.
+        entry["CONN_MAX_AGE"] = None
+    entry["CONN_HEALTH_CHECKS"] = True
+    return entry
+
+
+def _parse(url: str) -> dict[str, Any]:
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise ImproperlyConfigured(
+            "DATABASE_URL must start with postgres:// (Joblogs runs on PostgreSQL only)."
+        )
+    try:
+        parts: dict[str, Any] = dict(conninfo_to_dict(url))
+    except ProgrammingError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {str(error).strip()}") from None
+    if not parts.get("dbname"):
+        raise ImproperlyConfigured("DATABASE_URL names no database: postgres://host/NAME")
+    return {
+        "NAME": parts.pop("dbname"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+        "OPTIONS": parts,
+    }
+
+
+def secret_key(env: environ.Env, base_dir: Path) -> str:
+    """Return SECRET_KEY, or in a development checkout the one kept in .secret_key."""
+    key = env.str("SECRET_KEY", default="")
+    if key:
+        return key
+    if env.str("DATABASE_URL", default=""):
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. Set it to a long random string, for example the output of: "
+            'python -c "import secrets; print(secrets.token_urlsafe(50))"'
+        )
+    path = base_dir / ".secret_key"
+    try:
+        # Only one of the processes that start at once creates the file.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(get_random_secret_key())
+    return path.read_text()
