@@ -1,0 +1,270 @@
+"""A PostgreSQL of this checkout's own, in `.postgres/`, shared by all its processes.
+
+What is true is never read from a process id, which may be stale or somebody else's by now:
+
+- The server inherits a lock on `server.lock`. The kernel keeps that lock exactly as long as the
+  server or any process of it lives, however the server ends. Free: there is no server, and
+  a postmaster.pid that is still there means nothing. Taken: there is one, perhaps still starting.
+- It runs when it answers.
+- Only the holder of `start.lock` starts or stops it.
+- Every process that uses it holds a shared lock on `users.lock`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn, Ping
+
+from project.postgres import locks, runtime
+from project.postgres.account import account_for
+from project.postgres.cluster import SUPERUSER, Cluster
+from project.postgres.errors import DatabaseUnreachable
+from project.postgres.log import ServerLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATABASE = "joblogs"
+# A server makes its socket at once; one without it lost it, say to a clean-up of /tmp.
+_SOCKET_GRACE = 3.0
+
+
+@functools.cache
+def server_in(folder: Path) -> EmbeddedPostgres:
+    """Return this process's one EmbeddedPostgres for the folder."""
+    return EmbeddedPostgres(folder)
+
+
+class EmbeddedPostgres:
+    """The server whose files are in `folder`; nothing happens before ensure_running().
+
+    `started_here` says whether it was this object that started the server.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.started_here = False
+        self._log = ServerLog(folder / "postgres.log")
+        self._server_lock = folder / "server.lock"
+        self._start_lock = folder / "start.lock"
+        self._users_lock = folder / "users.lock"
+        self._record = folder / "runtime"
+        self._use: int | None = None
+        self._use_guard = threading.Lock()
+        self._has_answered = False
+
+    def ensure_running(self, *, suspect: bool = False) -> Path:
+        """Start the server unless it runs, and return the folder of its socket, libpq's host.
+
+        Once it has answered, later calls only look at its lock. With `suspect` they ask it again,
+        and see to it that the database exists.
+        """
+        self._prepare_folder()
+        self._register_use()
+        if not suspect and (host := self._live_host(ask=not self._has_answered)):
+            self._has_answered = True
+            return host
+        with locks.locked(self._start_lock):
+            host = self._start_or_wait()
+        self._has_answered = True
+        return host
+
+    def running_host(self) -> Path | None:
+        """Return the folder of the socket if the server runs, without starting anything."""
+        return self._live_host(ask=True)
+
+    def stop(self) -> None:
+        """Stop the server, whoever uses it; their open transactions are rolled back."""
+        if self.folder.is_dir():
+            with locks.locked(self._start_lock):
+                self._stop()
+
+    def stop_if_unused(self) -> bool:
+        """Stop the server unless another process uses it; say whether it is stopped now."""
+        if not self.folder.is_dir():
+            return True
+        with locks.locked(self._start_lock):
+            self._end_use()
+            users = locks.open_private(self._users_lock)
+            # Whoever comes now waits until the server is down, and then starts it again.
+            try:
+                if not locks.try_lock(users):
+                    return False
+                self._stop()
+            finally:
+                locks.unlock(users)
+        return True
+
+    def _prepare_folder(self) -> None:
+        account = account_for(self.folder)
+        if self.folder.is_dir():
+            return
+        try:
+            self.folder.mkdir(mode=0o700)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"The embedded database cannot make its folder {self.folder}: {error.strerror}. "
+                "Use a checkout of your own, or set DATABASE_URL."
+            ) from None
+        if account.switch:
+            # The checkout's owner may want to use it too.
+            owner = self.folder.parent.stat()
+            os.chown(self.folder, owner.st_uid, owner.st_gid)
+
+    def _register_use(self) -> None:
+        with self._use_guard:
+            if self._use is None:
+                self._use = locks.wait_for_lock(self._users_lock, shared=True)
+
+    def _end_use(self) -> None:
+        with self._use_guard:
+            if self._use is not None:
+                locks.unlock(self._use)
+                self._use = None
+
+    def _live_host(self, *, ask: bool) -> Path | None:
+        if not locks.is_locked(self._server_lock):
+            return None
+        host = self._recorded_host()
+        if host is None or not runtime.socket_of(host).exists():
+            return None
+        return host if not ask or _answers(host) else None
+
+    def _recorded_host(self) -> Path | None:
+        return runtime.recorded(self._record, account_for(self.folder).uid)
+
+    # From here on start.lock is held.
+
+    def _start_or_wait(self) -> Path:
+        started = False
+        for passed in locks.attempts():
+            if host := self._live_host(ask=True):
+                self.started_here = self.started_here or started
+                _create_database(host)
+                return host
+            lock = locks.open_private(self._server_lock)
+            try:
+                if not locks.try_lock(lock):
+                    if passed > _SOCKET_GRACE:
+                        self._end_a_server_without_socket()
+                elif started:
+                    raise self._failure("it stopped at once")
+                else:
+                    self._start(lock)
+                    started = True
+            finally:
+                # The server has inherited it, and with it the lock.
+                os.close(lock)
+        raise self._failure(f"it did not answer within {locks.PATIENCE:.0f} s")
+
+    def _start(self, lock: int) -> None:
+        self._refuse_feigned_locks()
+        account = account_for(self.folder)
+        host = self._recorded_host()
+        if host is None or _answers(host):
+            # One that answers there is the server of a checkout that this one is a copy of.
+            host = runtime.make(self._record, account)
+        runtime.clear(host)
+        installation = runtime.usable_installation(host, account)
+        with self._log.appending() as log:
+            cluster = Cluster(self.data, installation, account, lock, log)
+            if not self.data.is_dir():
+                try:
+                    cluster.create()
+                except DatabaseUnreachable as error:
+                    raise self._failure(str(error)) from None
+            cluster.start(host)
+
+    def _refuse_feigned_locks(self) -> None:
+        # Network file systems turn flock into locks that a child process does not inherit.
+        second = locks.open_private(self._server_lock)
+        try:
+            if locks.try_lock(second):
+                raise ImproperlyConfigured(
+                    f"The file system of {self.folder} cannot lock files as the embedded database "
+                    "needs it: move the checkout to a local disk, or set DATABASE_URL."
+                )
+        finally:
+            os.close(second)
+
+    def _stop(self) -> None:
+        asked = False
+        for _ in locks.attempts():
+            if not locks.is_locked(self._server_lock):
+                self.started_here = self._has_answered = False
+                return
+            asked = asked or self._ask_to_stop()
+        raise self._failure(f"it did not stop within {locks.PATIENCE:.0f} s")
+
+    def _ask_to_stop(self) -> bool:
+        pid = self._postmaster()
+        if pid is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+        return True
+
+    def _postmaster(self) -> int | None:
+        """Return the server's process id, as the server itself gives it."""
+        host = self._recorded_host()
+        if host is None:
+            return None
+        try:
+            with _connect(host) as connection:
+                row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
+        except psycopg.Error:
+            return None
+        return int(row[0].split("\n")[0]) if row else None
+
+    def _end_a_server_without_socket(self) -> None:
+        host = self._recorded_host()
+        if host is None or not runtime.socket_of(host).exists():
+            # It looks at this file every minute, and stops when the file is gone: safe whichever
+            # process the number in it belongs to.
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _failure(self, reason: str) -> DatabaseUnreachable:
+        complaint = self._log.last_complaint()
+        return DatabaseUnreachable(
+            f"The embedded PostgreSQL in {self.folder} does not run: {reason}"
+            + (f" ({complaint})" if complaint else "")
+        )
+
+
+def _connection_params(host: Path) -> dict[str, Any]:
+    return {
+        "host": str(host),
+        "port": runtime.PORT,
+        "user": SUPERUSER,
+        "dbname": "postgres",
+        "connect_timeout": 5,
+    }
+
+
+def _answers(host: Path) -> bool:
+    conninfo = make_conninfo(**_connection_params(host))
+    return PGconn.ping(conninfo.encode()) == Ping.OK
+
+
+def _connect(host: Path) -> psycopg.Connection:
+    return psycopg.connect(**_connection_params(host), autocommit=True)
+
+
+def _create_database(host: Path) -> None:
+    with _connect(host) as connection:
+        query = "SELECT 1 FROM pg_database WHERE datname = %s"
+        if not connection.execute(query, [DATABASE]).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
