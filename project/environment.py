@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -13,10 +15,10 @@ from psycopg.conninfo import conninfo_to_dict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import environ
+    from environs import Env
 
 
-def database(env: environ.Env, base_dir: Path) -> dict[str, Any]:
+def database(env: Env, base_dir: Path) -> dict[str, Any]:
     """Return the entry of DATABASES: DATABASE_URL's server, or the embedded one when it is unset.
 
     The URL is read as libpq reads it, so every libpq parameter may stand behind its `?`.
@@ -59,7 +61,7 @@ def _parse(url: str) -> dict[str, Any]:
     }
 
 
-def secret_key(env: environ.Env, base_dir: Path) -> str:
+def secret_key(env: Env, base_dir: Path) -> str:
     """Return SECRET_KEY, or in a development checkout the one kept in .secret_key."""
     key = env.str("SECRET_KEY", default="")
     if key:
@@ -70,11 +72,15 @@ def secret_key(env: environ.Env, base_dir: Path) -> str:
             'python -c "import secrets; print(secrets.token_urlsafe(50))"'
         )
     path = base_dir / ".secret_key"
-    try:
-        # Only one of the processes that start at once creates the file.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(get_random_secret_key())
+    if not path.exists():
+        _keep(get_random_secret_key(), path)
     return path.read_text()
+
+
+def _keep(text: str, path: Path) -> None:
+    """Write a private file in one step; the first of several processes wins."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=path.name) as file:
+        file.write(text)
+        file.flush()
+        with suppress(FileExistsError):
+            os.link(file.name, path)

@@ -1,0 +1,122 @@
+"""Forms of the user pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django import forms
+from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UsernameField
+from django.db.models import F, Q
+
+from accounts.models import User
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+
+class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # not at run time
+    """A new user, with a password or without a usable one."""
+
+    class Meta:
+        model = User
+        fields = ("username", "email", "first_name", "last_name")
+        field_classes = {"username": UsernameField}
+
+    def clean_username(self) -> str:
+        # Django compares in a way that reads the whole table; the model's constraint, which is
+        # validated next, uses its index.
+        username: str = self.cleaned_data["username"]
+        return username
+
+
+class UserUpdateForm(forms.ModelForm[User]):
+    class Meta:
+        model = User
+        fields = ("username", "email", "first_name", "last_name", "is_active")
+        field_classes = {"username": UsernameField}
+
+    def save(self, commit: bool = True) -> User:
+        """Save the user. Raises DatabaseError when the user was deleted meanwhile."""
+        # Without force_update Django would create the user again.
+        self.instance.save(force_update=True)
+        return self.instance
+
+
+class UserPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not at run time
+    """A new password for a user, or none that can be used."""
+
+    def __init__(self, *args: Any, instance: User, **kwargs: Any) -> None:
+        super().__init__(instance, *args, **kwargs)
+
+    def save(self, commit: bool = True) -> User:
+        """Save the password. Raises DatabaseError when the user was deleted meanwhile."""
+        user: User = super().save(commit=False)
+        user.save(update_fields=["password", "updated_at"])
+        return user
+
+
+class Column(NamedTuple):
+    """A column of the user list: its heading, and what clicking on it sorts by."""
+
+    name: str
+    label: str
+    sort: str
+    direction: str  # "ascending", "descending", or "" when the list is sorted otherwise
+
+
+class UserSearchForm(forms.Form):
+    """Search and order of the user list."""
+
+    COLUMNS = {
+        "username": "Username",
+        "email": "E-mail",
+        "created_at": "Created",
+        "last_login": "Last login",
+    }
+    NEWEST_FIRST = {"created_at", "last_login"}
+    DEFAULT_SORT = "-created_at"
+
+    q = forms.CharField(
+        label="Search",
+        required=False,
+        max_length=150,
+        widget=forms.TextInput(attrs={"type": "search"}),
+    )
+    sort = forms.ChoiceField(
+        required=False,
+        choices=[(prefix + name, prefix + name) for name in COLUMNS for prefix in ("", "-")],
+        widget=forms.HiddenInput,
+    )
+
+    def search(self, users: QuerySet[User]) -> QuerySet[User]:
+        """Return the matching users in order; none when the form is not valid."""
+        if not self.is_valid():
+            return users.none()
+        for word in self.cleaned_data["q"].split():
+            users = users.filter(
+                Q(username__icontains=word)
+                | Q(email__icontains=word)
+                | Q(first_name__icontains=word)
+                | Q(last_name__icontains=word)
+            )
+        sort = self.order
+        field = F(sort.removeprefix("-"))
+        # Users who never logged in come last either way.
+        order = field.desc(nulls_last=True) if sort.startswith("-") else field.asc(nulls_last=True)
+        return users.order_by(order, "-id" if sort.startswith("-") else "id")
+
+    @property
+    def order(self) -> str:
+        cleaned: dict[str, Any] = getattr(self, "cleaned_data", {})
+        return cleaned.get("sort") or self.DEFAULT_SORT
+
+    @property
+    def columns(self) -> list[Column]:
+        return [self._column(name, label) for name, label in self.COLUMNS.items()]
+
+    def _column(self, name: str, label: str) -> Column:
+        if self.order == name:
+            return Column(name, label, f"-{name}", "ascending")
+        if self.order == f"-{name}":
+            return Column(name, label, name, "descending")
+        return Column(name, label, f"-{name}" if name in self.NEWEST_FIRST else name, "")

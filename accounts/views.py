@@ -1,0 +1,189 @@
+"""The user pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, IntegrityError
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.generic import (
+    CreateView,
+    DeleteView,
+    DetailView,
+    ListView,
+    RedirectView,
+    UpdateView,
+)
+from django.views.generic.detail import SingleObjectMixin
+
+from accounts.forms import UserCreationForm, UserPasswordForm, UserSearchForm, UserUpdateForm
+from accounts.models import User
+from joblogs.models import UserLog
+from joblogs.permissions import StaffPermissionMixin
+from joblogs.progress import user_logs_context
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.forms import BaseForm
+    from django.http import HttpRequest
+
+SEE_LOGS = "joblogs.view_userlog"
+
+
+class HomeView(LoginRequiredMixin, RedirectView):
+    """Leads to the first page that one may open."""
+
+    def get_redirect_url(self, *args: Any, **kwargs: Any) -> str:
+        user = self.request.user
+        if user.is_staff:
+            for permission, page in [
+                ("accounts.view_user", "user-list"),
+                (SEE_LOGS, "log-list"),
+                ("accounts.add_user", "user-create"),
+            ]:
+                if user.has_perm(permission):
+                    return reverse(page)
+            return reverse("admin:index")
+        raise PermissionDenied("These pages are for staff members.")
+
+
+class UserListView(StaffPermissionMixin, ListView[User]):
+    permissions_required = ("accounts.view_user",)
+    model = User
+    template_name = "accounts/user_list.html"
+    context_object_name = "users"
+    paginate_by = 25
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.form = UserSearchForm(request.GET)
+        response = super().get(request, *args, **kwargs)
+        if not self.form.is_valid():
+            response.status_code = 400
+        return response
+
+    def get_queryset(self) -> QuerySet[User]:
+        users = self.form.search(User.objects.all())
+        if self.request.user.has_perm(SEE_LOGS):
+            # Counted by the database, for the rows of the page only.
+            logs = UserLog.objects.filter(user=OuterRef("pk")).order_by().values("user")
+            counted = logs.annotate(count=Count("*")).values("count")
+            users = users.annotate(log_count=Coalesce(Subquery(counted), 0))
+        return users
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        page = context["page_obj"]
+        return context | {
+            "form": self.form,
+            "columns": self.form.columns,
+            "show_log_count": self.request.user.has_perm(SEE_LOGS),
+            "page_range": page.paginator.get_elided_page_range(page.number),
+        }
+
+
+class UserMixin(StaffPermissionMixin, SingleObjectMixin[User]):
+    """Pages about one user: `user` is always the person who looks, `account` the one looked at."""
+
+    model = User
+    context_object_name = "account"
+
+
+class UserDetailView(UserMixin, DetailView[User]):
+    permissions_required = ("accounts.view_user",)
+    template_name = "accounts/user_detail.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        context["show_logs"] = self.request.user.has_perm(SEE_LOGS)
+        if context["show_logs"]:
+            context |= user_logs_context(self.object)
+        return context
+
+
+class UserLogsView(UserMixin, DetailView[User]):
+    """The part of a user's page that changes by itself."""
+
+    permissions_required = ("accounts.view_user", SEE_LOGS)
+    template_name = "joblogs/_user_logs.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | user_logs_context(self.object)
+
+
+class UserFormMixin(UserMixin):
+    """Pages that save a user."""
+
+    done: str  # what the message says has happened
+
+    def form_valid(self, form: BaseForm) -> HttpResponse:
+        try:
+            account = form.save()  # type: ignore[attr-defined]  # each of these forms has it
+        except IntegrityError as error:
+            # Somebody took the name or address since the form was checked.
+            conflict = User.conflict(error)
+            if conflict is None:
+                raise
+            form.add_error(None, conflict)
+            return self.form_invalid(form)
+        except DatabaseError:
+            pk = self.kwargs.get("pk")
+            if pk is not None and not User.objects.filter(pk=pk).exists():
+                raise Http404("This user was deleted meanwhile.") from None
+            raise
+        messages.success(self.request, self.done.format(account=account))
+        page = "user-detail" if self.request.user.has_perm("accounts.view_user") else "home"
+        return redirect(page, *([account.pk] if page == "user-detail" else []))
+
+    def form_invalid(self, form: BaseForm) -> HttpResponse:
+        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]  # the view's
+        response.status_code = 422
+        return response
+
+
+class UserCreateView(UserFormMixin, CreateView[User, UserCreationForm]):
+    permissions_required = ("accounts.add_user",)
+    form_class = UserCreationForm
+    template_name = "accounts/user_form.html"
+    done = "{account} was created."
+
+
+class UserUpdateView(UserFormMixin, UpdateView[User, UserUpdateForm]):
+    permissions_required = ("accounts.change_user",)
+    form_class = UserUpdateForm
+    template_name = "accounts/user_form.html"
+    done = "{account} was saved."
+
+
+class UserPasswordView(UserFormMixin, UpdateView[User, Any]):
+    permissions_required = ("accounts.change_user",)
+    form_class = UserPasswordForm
+    template_name = "accounts/user_password.html"
+    done = "The password of {account} was changed."
+
+    def form_valid(self, form: BaseForm) -> HttpResponse:
+        response = super().form_valid(form)
+        if self.object == self.request.user:
+            # Changing one's own password does not log one out.
+            update_session_auth_hash(self.request, self.object)
+        return response
+
+
+class UserDeleteView(UserMixin, DeleteView[User, Any]):
+    permissions_required = ("accounts.delete_user",)
+    template_name = "accounts/user_confirm_delete.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"log_count": self.object.logs.count()}
+
+    def form_valid(self, form: BaseForm) -> HttpResponse:
+        self.object.delete()
+        messages.success(self.request, f"{self.object} was deleted.")
+        return redirect("home")

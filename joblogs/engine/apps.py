@@ -1,0 +1,27 @@
+"""Install Procrastinate's Django app with Joblogs' engine in it."""
+
+from __future__ import annotations
+
+from procrastinate.contrib.django import procrastinate_app
+from procrastinate.contrib.django.apps import ProcrastinateConfig, get_import_paths
+from procrastinate.contrib.django.settings import settings
+
+from joblogs.engine.app import EngineApp
+from joblogs.engine.connectors import DjangoConnector
+
+
+class EngineConfig(ProcrastinateConfig):
+    """Stands in INSTALLED_APPS in place of `procrastinate.contrib.django`."""
+
+    def ready(self) -> None:
+        # Until now the app was a blueprint, so that tasks could register at import time.
+        blueprint = procrastinate_app.current_app
+        app = EngineApp(
+            connector=DjangoConnector(alias=settings.DATABASE_ALIAS),
+            import_paths=list(get_import_paths()),
+            worker_defaults=settings.WORKER_DEFAULTS,
+            periodic_defaults=settings.PERIODIC_DEFAULTS,
+        )
+        if blueprint.tasks:
+            app.add_tasks_from(blueprint, namespace="")
+        procrastinate_app.current_app = app

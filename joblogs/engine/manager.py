@@ -1,0 +1,37 @@
+"""How jobs are fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attr
+from procrastinate import jobs
+from procrastinate.manager import JobManager as StockJobManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FETCH_JOB = (Path(__file__).parent / "sql" / "fetch_job.sql").read_text()
+
+
+@attr.dataclass(frozen=True, kw_only=True)
+class FetchedJob(jobs.Job):
+    """A job that a worker took from its queue."""
+
+    #: Seconds between the moment it could have started and the moment it was fetched.
+    waited: float | None = None
+
+
+class JobManager(StockJobManager):
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> FetchedJob | None:
+        """Take the next job of these queues (of all, when None), or None when there is none."""
+        row = await self.connector.execute_query_one_async(
+            query=FETCH_JOB,
+            queues=list(queues) if queues else None,
+            worker_id=worker_id,
+        )
+        if row["id"] is None:
+            return None
+        job = jobs.Job.from_row(row)
+        return FetchedJob(**attr.asdict(job, recurse=False), waited=row["waited"])

@@ -1,0 +1,60 @@
+"""The one log line that every job leaves when it ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procrastinate.jobs import Job
+
+logger = logging.getLogger("joblogs.jobs")
+
+LONGEST_ARGUMENTS = 1_000  # characters
+LONGEST_DETAIL = 250
+
+
+class WithoutStartLines(logging.Filter):
+    """Drops Procrastinate's line at the start of a job: the one at its end says it all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "action", None) != "start_job"
+
+
+def log_outcome(
+    job: Job,
+    outcome: str,
+    *,
+    waited: float | None,
+    ran: float,
+    detail: object = None,
+    error: BaseException | None = None,
+) -> None:
+    """Log task, job id, outcome, seconds waited and run, arguments, and a detail if there is one.
+
+    With `error` the line has level ERROR and its traceback follows.
+    """
+    arguments = json.dumps(job.task_kwargs, default=str)
+    line = " ".join(
+        [
+            job.task_name,
+            f"job={job.id if job.id is not None else '-'}",
+            outcome,
+            f"waited={_seconds(waited)}",
+            f"ran={_seconds(ran)}",
+            f"args={_shortened(arguments, LONGEST_ARGUMENTS)}",
+        ]
+    )
+    if detail is not None:
+        # repr() keeps a line break in the detail from making a second line.
+        line += f" detail={_shortened(repr(detail), LONGEST_DETAIL)}"
+    logger.log(logging.ERROR if error else logging.INFO, line, exc_info=error)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{max(value, 0):.3f}s"
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -1,0 +1,45 @@
+"""The worker behind `manage.py procrastinate worker`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procrastinate.jobs import Status
+from procrastinate.worker import Worker as StockWorker
+
+from joblogs.engine.outcome import log_outcome
+
+if TYPE_CHECKING:
+    from procrastinate.exceptions import JobRetry
+    from procrastinate.job_context import JobContext, JobResult
+
+
+class Worker(StockWorker):
+    def _log_job_outcome(
+        self,
+        status: Status,
+        context: JobContext,
+        job_result: JobResult | None,
+        job_retry: JobRetry | None,
+        exc_info: bool | BaseException = False,
+    ) -> None:
+        job = context.job
+        result = job_result.result if job_result else None
+        ended_at = job_result.end_timestamp if job_result else None
+        error = exc_info if isinstance(exc_info, BaseException) else None
+
+        outcome, detail = str(status.value), result
+        if error:
+            detail = f"{type(error).__name__}: {error}"
+        if job_retry:
+            retry_at = job_retry.retry_decision.retry_at
+            when = retry_at.isoformat(timespec="seconds") if retry_at else "once"
+            outcome = f"{outcome}, attempt {job.attempts + 1}, retries at {when}"
+        log_outcome(
+            job,
+            outcome,
+            waited=getattr(job, "waited", None),
+            ran=(ended_at or context.start_timestamp) - context.start_timestamp,
+            detail=detail,
+            error=error if status == Status.FAILED and not job_retry else None,
+        )

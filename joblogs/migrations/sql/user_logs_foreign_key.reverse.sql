@@ -1,0 +1,1 @@
+ALTER TABLE user_logs DROP CONSTRAINT user_logs_user_id_fkey;

@@ -1,0 +1,95 @@
+"""What ran: the users' logs, and Procrastinate's jobs seen from here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.db.models.functions import Now
+from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateReadOnlyManager
+
+if TYPE_CHECKING:
+    from typing import Self
+
+FOREIGN_KEY_VIOLATION = "23503"  # PostgreSQL's error code
+
+
+class UserLogManager(models.Manager["UserLog"]):
+    def write(self, *, user_id: int, job_id: int | None = None) -> bool:
+        """Write the user's log for this job, once however often it is called for the same job.
+
+        Returns False, and writes nothing, when the user does not exist (any more). Waits for a
+        transaction that is deleting the user to end.
+        """
+        log = UserLog(user_id=user_id, job_id=job_id)
+        try:
+            # Inside the caller's transaction this is a savepoint: the caller goes on either way.
+            with transaction.atomic(using=self.db):
+                self.bulk_create([log], ignore_conflicts=True)
+        except IntegrityError as error:
+            if getattr(error.__cause__, "sqlstate", None) != FOREIGN_KEY_VIOLATION:
+                raise
+            return False
+        return True
+
+
+class UserLog(models.Model):
+    """One line of a user's history, written by the job that creating the user deferred."""
+
+    # The database itself deletes a deleted user's logs (see the first migration), so that a log
+    # written while its user is being deleted neither stops the deletion nor outlives it.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="logs",
+        db_constraint=False,
+        db_index=False,
+    )
+    job_id = models.BigIntegerField(
+        "job", null=True, blank=True, editable=False, help_text="Empty when no job wrote this log."
+    )
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    objects = UserLogManager()
+
+    class Meta:
+        db_table = "user_logs"
+        ordering = ["-created_at", "-id"]
+        get_latest_by = "created_at"
+        constraints = [
+            # Job ids can start again after a truncate, so a job's id alone is not unique for ever.
+            models.UniqueConstraint(fields=["job_id", "user"], name="user_logs_job_id_user_id_key"),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-created_at", "-id"], name="user_logs_of_user_idx"),
+            models.Index(fields=["-created_at", "-id"], name="user_logs_newest_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Log {self.pk} of user {self.user_id}"
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def about_user(self, user_id: int) -> Self:
+        """Jobs that name this user and have not succeeded, newest first; found through an index."""
+        return (
+            self.filter(args__has_key="user_id", args__user_id=user_id)
+            .exclude(status="succeeded")
+            .order_by("-id")
+        )
+
+
+class JobManager(ProcrastinateReadOnlyManager.from_queryset(JobQuerySet)):  # type: ignore[misc]
+    """Procrastinate's own manager, which writes nothing, with our questions."""
+
+
+class Job(ProcrastinateJob):
+    """Procrastinate's job."""
+
+    objects: ClassVar[JobManager] = JobManager()
+
+    class Meta:
+        proxy = True
+        verbose_name = "job"

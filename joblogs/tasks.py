@@ -1,0 +1,49 @@
+"""The background tasks."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+from procrastinate.contrib.django import app
+from procrastinate.exceptions import ConnectorException
+
+from joblogs.engine.retry import ExponentialBackoff
+from joblogs.models import UserLog
+from joblogs.queues import DEFAULT, LOW
+
+if TYPE_CHECKING:
+    from procrastinate import JobContext
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(queue=DEFAULT, pass_context=True, retry=ExponentialBackoff())
+def create_user_log(context: JobContext, *, user_id: int) -> str | None:
+    """Write the log of a user who was just created, exactly once a job.
+
+    Deferred in the transaction that creates the user. Queue, priority and time can be set for
+    one call, with the queues named in `joblogs.queues`:
+    `create_user_log.configure(queue=HIGH, priority=5, schedule_in={"hours": 1}).defer(user_id=1)`;
+    to do it at once: `run_now(create_user_log, user_id=1)`.
+    """
+    if UserLog.objects.write(user_id=user_id, job_id=context.job.id):
+        return None
+    return f"user {user_id} was deleted, there is nothing to log"
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queue=LOW, pass_context=True, queueing_lock="rescue_stalled_jobs")
+async def rescue_stalled_jobs(context: JobContext, timestamp: int) -> str | None:
+    """Give the jobs of workers that died (no heartbeat for 30 seconds) back to their queues."""
+    rescued = []
+    for job in await context.app.job_manager.get_stalled_jobs():
+        try:
+            await context.app.job_manager.retry_job(job, retry_at=timezone.now())
+        except ConnectorException:
+            # Finished or taken by somebody else since; the others are still to be rescued.
+            logger.exception("Job %s could not be rescued", job.id)
+        else:
+            rescued.append(job.id)
+    return f"rescued jobs {rescued}" if rescued else None
