@@ -17,17 +17,13 @@ import os
 import signal
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
 from django.core.exceptions import ImproperlyConfigured
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
-from psycopg.pq import PGconn, Ping
 
-from project.postgres import locks, runtime
+from project.postgres import locks, runtime, talk
 from project.postgres.account import account_for
-from project.postgres.cluster import SUPERUSER, Cluster
+from project.postgres.cluster import Cluster
 from project.postgres.errors import DatabaseUnreachable
 from project.postgres.log import ServerLog
 
@@ -136,12 +132,12 @@ class EmbeddedPostgres:
                 self._use = None
 
     def _live_host(self, *, ask: bool) -> Path | None:
-        if not locks.is_locked(self._server_lock):
-            return None
         host = self._recorded_host()
         if host is None or not runtime.socket_of(host).exists():
             return None
-        return host if not ask or _answers(host) else None
+        if not locks.is_locked(self._server_lock):
+            return None
+        return host if not ask or talk.answers(host) else None
 
     def _recorded_host(self) -> Path | None:
         return runtime.recorded(self._record, account_for(self.folder).uid)
@@ -153,7 +149,7 @@ class EmbeddedPostgres:
         for passed in locks.attempts():
             if host := self._live_host(ask=True):
                 self.started_here = self.started_here or started
-                _create_database(host)
+                talk.create_database(host, DATABASE)
                 return host
             lock = locks.open_private(self._server_lock)
             try:
@@ -174,7 +170,7 @@ class EmbeddedPostgres:
         self._refuse_feigned_locks()
         account = account_for(self.folder)
         host = self._recorded_host()
-        if host is None or _answers(host):
+        if host is None or talk.answers(host):
             # One that answers there is the server of a checkout that this one is a copy of.
             host = runtime.make(self._record, account)
         runtime.clear(host)
@@ -210,24 +206,13 @@ class EmbeddedPostgres:
         raise self._failure(f"it did not stop within {locks.PATIENCE:.0f} s")
 
     def _ask_to_stop(self) -> bool:
-        pid = self._postmaster()
+        host = self._recorded_host()
+        pid = talk.postmaster_pid(host) if host else None
         if pid is None:
             return False
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
         return True
-
-    def _postmaster(self) -> int | None:
-        """Return the server's process id, as the server itself gives it."""
-        host = self._recorded_host()
-        if host is None:
-            return None
-        try:
-            with _connect(host) as connection:
-                row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
-        except psycopg.Error:
-            return None
-        return int(row[0].split("\n")[0]) if row else None
 
     def _end_a_server_without_socket(self) -> None:
         host = self._recorded_host()
@@ -242,29 +227,3 @@ class EmbeddedPostgres:
             f"The embedded PostgreSQL in {self.folder} does not run: {reason}"
             + (f" ({complaint})" if complaint else "")
         )
-
-
-def _connection_params(host: Path) -> dict[str, Any]:
-    return {
-        "host": str(host),
-        "port": runtime.PORT,
-        "user": SUPERUSER,
-        "dbname": "postgres",
-        "connect_timeout": 5,
-    }
-
-
-def _answers(host: Path) -> bool:
-    conninfo = make_conninfo(**_connection_params(host))
-    return PGconn.ping(conninfo.encode()) == Ping.OK
-
-
-def _connect(host: Path) -> psycopg.Connection:
-    return psycopg.connect(**_connection_params(host), autocommit=True)
-
-
-def _create_database(host: Path) -> None:
-    with _connect(host) as connection:
-        query = "SELECT 1 FROM pg_database WHERE datname = %s"
-        if not connection.execute(query, [DATABASE]).fetchone():
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -67,13 +66,6 @@ def clear(folder: Path) -> None:
     """Remove what a server that was killed left in its folder."""
     for path in folder.glob(".s.PGSQL.*"):
         path.unlink()
-
-
-def remove(record: Path, uid: int) -> None:
-    """Remove the folder and the record of it."""
-    if folder := recorded(record, uid):
-        shutil.rmtree(folder, ignore_errors=True)
-    record.unlink(missing_ok=True)
 
 
 def usable_installation(folder: Path, account: Account) -> Path:
