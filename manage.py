@@ -8,6 +8,7 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from environs import EnvError
 
 from project.postgres.errors import DatabaseUnreachable
 
@@ -16,7 +17,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     try:
         execute_from_command_line(sys.argv)
-    except (ImproperlyConfigured, DatabaseUnreachable) as error:
+    except (ImproperlyConfigured, EnvError, DatabaseUnreachable) as error:
         sys.exit(f"Error: {error}")
 
 

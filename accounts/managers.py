@@ -50,11 +50,13 @@ class UserQuerySet(models.QuerySet["User"]):
         return users
 
 
-class UserManager(DjangoUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]
+class UserManager(DjangoUserManager["User"]):
     # Historical models in migrations get Django's plain manager, which defers nothing.
     use_in_migrations = False
 
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
     def get_by_natural_key(self, username: str | None) -> User:
         """Return the user of this name whatever its case; logging in goes through here."""
-        user: User = self.get(username__lower=Lower(Value(username)))
-        return user
+        return self.get(username__lower=Lower(Value(username)))

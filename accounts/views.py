@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, IntegrityError
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse
@@ -109,23 +109,39 @@ class UserDetailView(UserMixin, DetailView[User]):
 
 
 class UserLogsView(UserMixin, DetailView[User]):
-    """The part of a user's page that changes by itself."""
+    """The part of a user's page that changes by itself.
+
+    Answers 204, at which htmx leaves the page as it is, when nothing has changed since `seen`.
+    """
 
     permissions_required = ("accounts.view_user", SEE_LOGS)
     template_name = "joblogs/_user_logs.html"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | user_logs_context(self.object)
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            account = self.get_object()
+        except Http404:
+            if request.headers.get("HX-Request"):
+                # The user was deleted while the page was open.
+                return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+            raise
+        context = user_logs_context(account)
+        progress = context["progress"]
+        if progress and progress.seen == request.GET.get("seen"):
+            return HttpResponse(status=204)
+        return self.render_to_response(context)
 
 
 class UserFormMixin(UserMixin):
     """Pages that save a user."""
 
     done: str  # what the message says has happened
+    kwargs: dict[str, Any]
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
         try:
-            account = form.save()  # type: ignore[attr-defined]  # each of these forms has it
+            with transaction.atomic():
+                account = form.save()  # type: ignore[attr-defined]  # each of these forms has it
         except IntegrityError as error:
             # Somebody took the name or address since the form was checked.
             conflict = User.conflict(error)

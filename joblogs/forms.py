@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -70,11 +70,11 @@ class UserLogFilterForm(forms.Form):
         if user := self.cleaned_data["user"]:
             logs = logs.filter(user=user)
         if since := self.cleaned_data["since"]:
-            logs = logs.filter(created_at__gte=_start_of(since))
+            logs = logs.filter(created_at__gte=_moment(since, time.min))
         if until := self.cleaned_data["until"]:
-            logs = logs.filter(created_at__lt=_start_of(until + timedelta(days=1)))
+            logs = logs.filter(created_at__lte=_moment(until, time.max))
         return logs
 
 
-def _start_of(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
+def _moment(day: date, clock: time) -> datetime:
+    return timezone.make_aware(datetime.combine(day, clock))

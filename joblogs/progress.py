@@ -29,6 +29,11 @@ class Progress(NamedTuple):
     #: How often to look again, for htmx ("1s"); None when nothing more is expected.
     poll_every: str | None
 
+    @property
+    def seen(self) -> str:
+        """What a page says back when it looks again, to learn only of changes."""
+        return f"{self.poll_every} {self.text}"
+
 
 def user_logs_context(account: User) -> dict[str, Any]:
     """Return what the template `joblogs/_user_logs.html` shows of a user."""

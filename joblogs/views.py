@@ -20,7 +20,7 @@ PAGE_SIZE = 50
 
 
 class UserLogListView(StaffPermissionMixin, TemplateView):
-    permission_required = "joblogs.view_userlog"
+    permissions_required = ("joblogs.view_userlog",)
     template_name = "joblogs/userlog_list.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -38,10 +38,12 @@ def run_now(task: Task[..., Any, ...], /, **task_kwargs: Any) -> Any:
         return task(*arguments, **task_kwargs)
 
     run = middleware.compose(task.task_middleware, call, context, None)
-    if inspect.iscoroutinefunction(task.func):
-        run = async_to_sync(run)
+
+    async def run_async() -> Any:
+        return await run()
+
     try:
-        result = run()
+        result = async_to_sync(run_async)() if inspect.iscoroutinefunction(task.func) else run()
     except BaseException as error:
         log_outcome(
             job,

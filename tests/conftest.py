@@ -1,0 +1,219 @@
+"""The people, the jobs and the workers of the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection, connections
+from procrastinate.contrib.django import app
+
+from accounts.models import User
+from joblogs.models import Job
+from joblogs.tasks import create_user_log
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from django.test import Client
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the embedded PostgreSQL if these tests started it and nobody else uses it now."""
+    embedded = getattr(connection, "embedded", None)
+    if embedded and embedded.started_here:
+        embedded.stop_if_unused()
+
+
+@pytest.fixture(autouse=True)
+def _empty_job_tables(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Empty Procrastinate's tables after tests that commit: Django's flush does not know them."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction")
+    if commits or "transactional_db" in request.fixturenames:
+        blocker = request.getfixturevalue("django_db_blocker")
+        with blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers,"
+                " procrastinate_workers"
+            )
+
+
+@pytest.fixture
+def staff(db: None) -> Callable[..., User]:
+    """Make a staff member who has just these permissions: staff("accounts.view_user", ...)."""
+
+    def make(*permissions: str, username: str = "staff") -> User:
+        user = User.objects.create_user(username, password="password", is_staff=True)
+        for name in permissions:
+            app_label, codename = name.split(".")
+            user.user_permissions.add(
+                Permission.objects.get(content_type__app_label=app_label, codename=codename)
+            )
+        return user
+
+    return make
+
+
+@pytest.fixture
+def administrator(db: None) -> User:
+    return User.objects.create_superuser("administrator", password="password")
+
+
+@pytest.fixture
+def looker(staff: Callable[..., User]) -> User:
+    """A staff member who may look at everything and change nothing."""
+    return staff("accounts.view_user", "joblogs.view_userlog", username="looker")
+
+
+@pytest.fixture
+def outsider(db: None) -> User:
+    """A user who is not staff, and has every permission all the same."""
+    user = User.objects.create_user("outsider", password="password")
+    user.user_permissions.set(Permission.objects.all())
+    return user
+
+
+@pytest.fixture
+def as_administrator(client: Client, administrator: User) -> Client:
+    client.force_login(administrator)
+    return client
+
+
+@pytest.fixture
+def as_looker(client: Client, looker: User) -> Client:
+    client.force_login(looker)
+    return client
+
+
+def jobs_of(user_id: int) -> list[Job]:
+    """Return all jobs, in whatever state, that write a log for the user."""
+    return list(
+        Job.objects.filter(task_name=create_user_log.name, args={"user_id": user_id}).order_by("id")
+    )
+
+
+def database_url() -> str:
+    """Return the DATABASE_URL with which another process uses the tests' database."""
+    parameters = connection.get_connection_params()
+    query: dict[str, object] = {
+        name: parameters[name]
+        for name in ("host", "port", "user", "password")
+        if name in parameters
+    }
+    return f"postgresql:///{parameters['dbname']}?{urlencode(query)}"
+
+
+@pytest.fixture
+def run_jobs(transactional_db: None) -> Callable[..., None]:
+    """Work off all jobs that are due, with a worker in this process."""
+
+    def run(concurrency: int = 4) -> None:
+        async def work() -> None:
+            async with app.open_async():
+                await app.run_worker_async(
+                    wait=False,
+                    concurrency=concurrency,
+                    listen_notify=False,
+                    install_signal_handlers=False,
+                )
+
+        with app.replace_connector(app.connector.get_worker_connector()):  # type: ignore[attr-defined]
+            # In a thread of its own, as Django forbids its connection where a loop runs.
+            thread = threading.Thread(target=asyncio.run, args=[work()])
+            thread.start()
+            thread.join()
+
+    return run
+
+
+class WorkerProcess:
+    """`manage.py procrastinate worker` on the tests' database."""
+
+    def __init__(self, *flags: str, log: Path) -> None:
+        self.log_file = log
+        environment = os.environ | {
+            "DATABASE_URL": database_url(),
+            "SECRET_KEY": "only for tests",
+            "DJANGO_SETTINGS_MODULE": "project.settings",
+        }
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "procrastinate", "worker", *flags],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def wait_until_ready(self) -> None:
+        wait_for(lambda: "Starting worker" in self.log or self.process.poll() is not None)
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+@pytest.fixture
+def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+    workers: list[WorkerProcess] = []
+
+    def start(*flags: str) -> WorkerProcess:
+        worker = WorkerProcess(*flags, log=tmp_path / f"worker-{len(workers)}.log")
+        workers.append(worker)
+        worker.wait_until_ready()
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.stop()
+
+
+@pytest.fixture
+def in_threads() -> Callable[..., list[BaseException | None]]:
+    """Run functions at the same instant, each in a thread; return what each raised, or None."""
+
+    def run(*functions: Callable[[], object]) -> list[BaseException | None]:
+        errors: list[BaseException | None] = [None] * len(functions)
+        barrier = threading.Barrier(len(functions))
+
+        def call(index: int) -> None:
+            try:
+                barrier.wait()
+                functions[index]()
+            except BaseException as error:  # noqa: BLE001  # handed to the test
+                errors[index] = error
+            finally:
+                connections.close_all()
+
+        threads = [threading.Thread(target=call, args=[index]) for index in range(len(functions))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return errors
+
+    return run

@@ -1,0 +1,149 @@
+"""Writing logs: once a job, and never for a user who is gone."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from accounts.models import User
+from joblogs.models import UserLog
+from tests.conftest import database_url
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_same_job_writes_one_log_however_often_it_runs() -> None:
+    user = User.objects.create_user("alice")
+    assert [UserLog.objects.write(user_id=user.pk, job_id=7) for _ in range(3)] == [True] * 3
+    assert UserLog.objects.get().job_id == 7
+
+
+def test_another_job_and_no_job_at_all_write_logs_of_their_own() -> None:
+    user = User.objects.create_user("alice")
+    for job_id in (7, 8, None, None):
+        UserLog.objects.write(user_id=user.pk, job_id=job_id)
+    assert [log.job_id for log in UserLog.objects.order_by("id")] == [7, 8, None, None]
+
+
+def test_a_job_id_used_again_after_a_truncate_writes_for_another_user() -> None:
+    for name in ("alice", "bob"):
+        UserLog.objects.write(user_id=User.objects.create_user(name).pk, job_id=1)
+    assert UserLog.objects.count() == 2
+
+
+def test_nothing_is_written_for_a_user_who_does_not_exist() -> None:
+    assert UserLog.objects.write(user_id=999_999) is False
+    # The caller's transaction goes on.
+    User.objects.create_user("alice")
+    assert not UserLog.objects.exists()
+
+
+def test_errors_about_something_else_are_raised() -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        UserLog.objects.write(user_id=None)  # type: ignore[arg-type]
+
+
+def test_writing_takes_one_statement(django_assert_num_queries: Callable[..., Any]) -> None:
+    user = User.objects.create_user("alice")
+    with django_assert_num_queries(3):  # the savepoint of this test's transaction around it
+        UserLog.objects.write(user_id=user.pk)
+
+
+def test_a_log_names_itself_and_its_user() -> None:
+    user = User.objects.create_user("alice")
+    UserLog.objects.write(user_id=user.pk)
+    log = UserLog.objects.get()
+    assert str(log) == f"Log {log.pk} of user {user.pk}"
+
+
+def test_deleting_users_in_sql_deletes_their_logs() -> None:
+    user = User.objects.create_user("alice")
+    UserLog.objects.write(user_id=user.pk)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM users WHERE id = %s", [user.pk])
+    assert not UserLog.objects.exists()
+
+
+@pytest.fixture
+def elsewhere(transactional_db: None) -> Iterator[psycopg.Connection]:
+    """A connection of somebody else's, in a transaction."""
+    with psycopg.connect(database_url()) as other:
+        yield other
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return cursor.fetchone() is not None
+
+
+def in_background(function: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    results: list[object] = []
+
+    def call() -> None:
+        try:
+            results.append(function())
+        except Exception as error:  # noqa: BLE001  # handed to the test
+            results.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread, results
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_log_waits_for_the_deletion_of_its_user_and_is_then_not_written(
+    elsewhere: psycopg.Connection,
+) -> None:
+    user = User.objects.create_user("alice")
+    elsewhere.execute("DELETE FROM users WHERE id = %s", [user.pk])
+    thread, results = in_background(lambda: UserLog.objects.write(user_id=user.pk, job_id=1))
+    wait_for(somebody_waits)
+    elsewhere.commit()
+    thread.join()
+    assert results == [False]
+    assert not UserLog.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_log_is_written_when_the_deletion_of_its_user_is_rolled_back(
+    elsewhere: psycopg.Connection,
+) -> None:
+    user = User.objects.create_user("alice")
+    elsewhere.execute("DELETE FROM users WHERE id = %s", [user.pk])
+    thread, results = in_background(lambda: UserLog.objects.write(user_id=user.pk, job_id=1))
+    wait_for(somebody_waits)
+    elsewhere.rollback()
+    thread.join()
+    assert results == [True]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "delete",
+    [lambda user: user.delete(), lambda user: User.objects.filter(pk=user.pk).delete()],
+    ids=["user", "queryset"],
+)
+def test_a_deletion_takes_a_log_along_that_was_just_being_written(
+    elsewhere: psycopg.Connection, delete: Callable[[User], object]
+) -> None:
+    user = User.objects.create_user("alice")
+    elsewhere.execute("INSERT INTO user_logs (user_id, job_id) VALUES (%s, 1)", [user.pk])
+    thread, results = in_background(lambda: delete(user))
+    wait_for(somebody_waits)
+    elsewhere.commit()
+    thread.join()
+    assert not isinstance(results[0], Exception), results
+    assert not User.objects.exists()
+    assert not UserLog.objects.exists()

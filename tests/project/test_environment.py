@@ -1,0 +1,131 @@
+"""Settings are read from the environment, and say plainly what they cannot read."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+from project.environment import database, secret_key
+from tests.conftest import ROOT
+
+HERE = Path("/checkout")
+
+
+def test_without_a_url_the_embedded_server_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    entry = database(Env(), HERE)
+    assert entry["EMBEDDED"] == HERE / ".postgres"
+    assert entry["NAME"] == "joblogs"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgres://alice:s%40crt@db.example.org:5433/jobs",
+            {
+                "NAME": "jobs",
+                "USER": "alice",
+                "PASSWORD": "s@crt",
+                "HOST": "db.example.org",
+                "PORT": "5433",
+                "OPTIONS": {},
+            },
+        ),
+        (
+            "postgresql:///jobs?host=/run/postgresql&sslmode=require&connect_timeout=3",
+            {
+                "NAME": "jobs",
+                "USER": "",
+                "HOST": "/run/postgresql",
+                "PORT": "",
+                "OPTIONS": {"sslmode": "require", "connect_timeout": "3"},
+            },
+        ),
+    ],
+)
+def test_a_url_is_read_as_libpq_reads_it(
+    monkeypatch: pytest.MonkeyPatch, url: str, expected: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    entry = database(Env(), HERE)
+    assert entry.items() >= expected.items()
+    assert "EMBEDDED" not in entry
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:///db.sqlite3", "PostgreSQL only"),
+        ("postgres://db.example.org", "names no database"),
+        ("postgres://db.example.org/jobs?nonsense=1", "cannot be read"),
+    ],
+)
+def test_a_url_that_does_not_fit_is_explained(
+    monkeypatch: pytest.MonkeyPatch, url: str, message: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(ImproperlyConfigured, match=message):
+        database(Env(), HERE)
+
+
+def test_the_web_server_keeps_a_pool_and_others_a_connection_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "7")
+    entry = database(Env(), HERE)
+    assert entry["OPTIONS"]["pool"]["max_size"] == 7
+    assert "CONN_MAX_AGE" not in entry
+    monkeypatch.delenv("DATABASE_POOL_SIZE")
+    assert database(Env(), HERE)["CONN_MAX_AGE"] is None
+
+
+def test_a_development_checkout_makes_a_key_and_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    key = secret_key(Env(), tmp_path)
+    assert len(key) >= 50
+    assert secret_key(Env(), tmp_path) == key
+    assert [path.name for path in tmp_path.iterdir()] == [".secret_key"]
+    assert stat.S_IMODE((tmp_path / ".secret_key").stat().st_mode) == 0o600
+
+
+def test_a_key_of_ones_own_goes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SECRET_KEY", "mine")
+    assert secret_key(Env(), tmp_path) == "mine"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"DATABASE_URL": "postgres://db/jobs", "SECRET_KEY": ""}, "SECRET_KEY is not set"),
+        ({"DATABASE_URL": "mysql://db/jobs"}, "PostgreSQL only"),
+        ({"DEBUG": "perhaps"}, "DEBUG"),
+        ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE"),
+    ],
+)
+def test_commands_say_in_one_line_which_variable_does_not_fit(
+    variables: dict[str, str], message: str
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "project.settings"} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    [line] = result.stderr.strip().splitlines()
+    assert message in line

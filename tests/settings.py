@@ -1,0 +1,17 @@
+"""The project's settings, with what tests do differently."""
+
+from __future__ import annotations
+
+from project.settings import *  # noqa: F403  # all of them
+from project.settings import DATABASES, STORAGES
+
+SECRET_KEY = "only for tests"
+# Threads come and go in tests; each closes its connection when its work is done.
+DATABASES["default"]["CONN_MAX_AGE"] = 0
+# Hundreds of passwords are hashed, and none is worth a second.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Static files as they are written: nothing was collected.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
+STORAGES["staticfiles"] = {
+    "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
+}
