@@ -17,7 +17,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -27,11 +27,8 @@ from project.postgres.cluster import Cluster
 from project.postgres.errors import DatabaseUnreachable
 from project.postgres.log import ServerLog
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 DATABASE = "joblogs"
-# A server makes its socket at once; one without it lost it, say to a clean-up of /tmp.
+# A server makes its socket at once; one that has none lost it, say to a clean-up of /tmp.
 _SOCKET_GRACE = 3.0
 
 
@@ -56,6 +53,7 @@ class EmbeddedPostgres:
         self._start_lock = folder / "start.lock"
         self._users_lock = folder / "users.lock"
         self._record = folder / "runtime"
+        self._pid_file = self.data / "postmaster.pid"
         self._use: int | None = None
         self._use_guard = threading.Lock()
         self._has_answered = False
@@ -154,7 +152,7 @@ class EmbeddedPostgres:
             lock = locks.open_private(self._server_lock)
             try:
                 if not locks.try_lock(lock):
-                    if passed > _SOCKET_GRACE:
+                    if passed > _SOCKET_GRACE and not started:
                         self._end_a_server_without_socket()
                 elif started:
                     raise self._failure("it stopped at once")
@@ -207,19 +205,32 @@ class EmbeddedPostgres:
 
     def _ask_to_stop(self) -> bool:
         host = self._recorded_host()
-        pid = talk.postmaster_pid(host) if host else None
+        pid = (talk.postmaster_pid(host) if host else None) or self._pid_by_working_directory()
         if pid is None:
             return False
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
         return True
 
+    def _pid_by_working_directory(self) -> int | None:
+        """Return the process id of a server that cannot be asked, where the kernel vouches for it.
+
+        Linux tells in which folder a process works.
+        """
+        try:
+            pid = int(self._pid_file.read_text().split("\n")[0])
+            return pid if Path(f"/proc/{pid}/cwd").samefile(self.data) else None
+        except (OSError, ValueError):
+            return None
+
     def _end_a_server_without_socket(self) -> None:
         host = self._recorded_host()
-        if host is None or not runtime.socket_of(host).exists():
+        if host and runtime.socket_of(host).exists():
+            return
+        if not self._ask_to_stop():
             # It looks at this file every minute, and stops when the file is gone: safe whichever
             # process the number in it belongs to.
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
+            self._pid_file.unlink(missing_ok=True)
 
     def _failure(self, reason: str) -> DatabaseUnreachable:
         complaint = self._log.last_complaint()

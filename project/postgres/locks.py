@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE = 60.0
+# Long enough for a recovery after a crash, and for a server that lost its socket, which notices
+# within a minute.
+PATIENCE = 90.0
 
 
 def attempts(seconds: float = PATIENCE) -> Iterator[float]:
@@ -51,20 +53,20 @@ def unlock(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def wait_for_lock(path: Path, *, shared: bool = False) -> int:
+def wait_for_lock(path: Path, *, shared: bool = False, seconds: float = PATIENCE) -> int:
     """Return a descriptor that holds the lock."""
     descriptor = open_private(path)
-    for _ in attempts():
+    for _ in attempts(seconds):
         if try_lock(descriptor, shared=shared):
             return descriptor
     os.close(descriptor)
-    raise DatabaseUnreachable(f"{path} is locked by another process for {PATIENCE:.0f} s now")
+    raise DatabaseUnreachable(f"{path} is locked by another process for {seconds:.0f} s now")
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, seconds: float = PATIENCE) -> Iterator[None]:
     """Let one process, and in it one thread, at a time in here."""
-    descriptor = wait_for_lock(path)
+    descriptor = wait_for_lock(path, seconds=seconds)
     try:
         yield
     finally:

@@ -1,0 +1,148 @@
+"""`manage.py dev`: all that Joblogs needs on this machine, in one terminal."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import signal
+import socket
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from project.postgres.base import DatabaseWrapper
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterable
+
+HOST = "127.0.0.1"
+# Seconds for what is under way at Ctrl-C: below the five after which honcho kills.
+GRACE = "3"
+PAGES = {"Users": "/users/", "Logs": "/logs/", "Admin": "/admin/"}
+CODE = ("project", "accounts", "joblogs")
+# How honcho reports them.
+_REQUESTS = ("SIGINT received\n", "SIGTERM received\n")
+
+
+class Command(BaseCommand):
+    help = (
+        "Run the site and a worker on this machine, both started again when code changes. Starts "
+        "the embedded PostgreSQL unless DATABASE_URL is set, applies migrations, and creates the "
+        "administrator 'admin' while there is no user. Ctrl-C (or SIGTERM) stops everything, the "
+        "database last if this command started it and no other process uses it; the exit status "
+        "is 0 then. When the site or the worker ends by itself, the rest is stopped and its exit "
+        "status is the command's (128+n after signal n)."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000, help="of the site; 8000 by default")
+
+    def handle(self, *args: Any, port: int, **options: Any) -> None:
+        if not (find_spec("honcho") and find_spec("watchfiles")):
+            raise CommandError("dev needs the dependency group 'embedded': honcho, watchfiles.")
+        _check_port(port)
+        # SIGTERM is to clean up as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        connection = connections[DEFAULT_DB_ALIAS]
+        server = connection.embedded if isinstance(connection, DatabaseWrapper) else None
+        status = 0
+        try:
+            self.migrate()
+            self.create_administrator()
+            connections.close_all()
+            for name, path in PAGES.items():
+                self.stdout.write(f"{name + ':':<9}http://{HOST}:{port}{path}")
+            self.stdout.write("Ctrl-C stops everything.")
+            self.stdout.flush()
+            status = run(port)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            # From here on a second Ctrl-C could only leave the database running.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            connections.close_all()
+            if server and server.started_here:
+                stopped = server.stop_if_unused()
+                self.stdout.write(
+                    "Database stopped." if stopped else "Database left to those who still use it."
+                )
+        sys.exit(status)
+
+    def migrate(self) -> None:
+        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if plan:
+            call_command("migrate", interactive=False, verbosity=0)
+        self.stdout.write(f"Database ready, {len(plan)} migrations applied.")
+
+    def create_administrator(self) -> None:
+        users = get_user_model()._default_manager
+        if users.exists():
+            return
+        password = secrets.token_urlsafe(12)
+        users.create_superuser(username="admin", password=password)
+        self.stdout.write(f"Log in as admin with password {password} (shown only this once).")
+
+
+def _check_port(port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise CommandError(f"Port {port} is not between 1 and 65535.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} of {HOST} cannot be used: {error.strerror}. Try --port {port + 1}."
+            ) from None
+
+
+def run(port: int) -> int:
+    """Run site and worker until Ctrl-C or until one of them ends; return the exit status."""
+    from honcho.manager import SYSTEM_PRINTER_NAME, Manager  # type: ignore[import-untyped]
+    from honcho.printer import Message, Printer  # type: ignore[import-untyped]
+
+    class Listener(Printer):  # type: ignore[misc]
+        """Knows whether honcho was asked to stop, which its return code alone does not tell."""
+
+        asked_to_stop = False
+
+        def write(self, message: Message) -> None:
+            if message.name == SYSTEM_PRINTER_NAME and message.data in _REQUESTS:
+                self.asked_to_stop = True
+            super().write(message)
+
+    printer = Listener(sys.stdout)
+    manager = Manager(printer)
+    # Whoever sets DEBUG knows better.
+    environment = {"DEBUG": "true"} | os.environ | {"PYTHONUNBUFFERED": "1"}
+    site = ["-m", "uvicorn", "project.asgi:application", f"--host={HOST}", f"--port={port}"]
+    # Django does not take part in ASGI's lifespan protocol.
+    site += ["--lifespan=off", f"--timeout-graceful-shutdown={GRACE}"]
+    worker = ["manage.py", "procrastinate", "worker", f"--shutdown-graceful-timeout={GRACE}"]
+    for name, command, watched in (
+        # Django keeps the templates it has read.
+        ("web", site, [*CODE, "templates"]),
+        ("worker", worker, CODE),
+    ):
+        line = _reloading(command, watched)
+        manager.add_process(name, line, env=environment, cwd=str(settings.BASE_DIR))
+    manager.loop()
+    return 0 if printer.asked_to_stop else int(manager.returncode)
+
+
+def _reloading(command: Iterable[str], watched: Iterable[str]) -> str:
+    """Return the shell's line that runs Python with `command`, anew whenever code changes."""
+    options = [f"--watch={path}" for path in watched]
+    reloader = [sys.executable, "-m", "project.reloader", f"--owner={os.getpid()}", *options]
+    return "exec " + shlex.join([*reloader, "--", sys.executable, *command])

@@ -1,0 +1,80 @@
+"""A database that cannot be reached: one line says where, what and why."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import OperationalError, connections
+
+from project.postgres.base import DatabaseWrapper
+from project.postgres.errors import DatabaseUnreachable
+from tests.project.conftest import environment
+
+if TYPE_CHECKING:
+    from tests.project.conftest import Checkout
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["migrate"], ["shell", "-v0", "-c", "User.objects.count()"], ["procrastinate", "worker"]],
+    ids=" ".join,
+)
+def test_every_command_says_so_in_one_line(
+    checkout: Checkout, closed_port: int, command: list[str]
+) -> None:
+    url = f"postgres://somebody:hidden@127.0.0.1:{closed_port}/shop"
+    result = checkout.manage(*command, env=environment(DATABASE_URL=url, SECRET_KEY="x"))
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: Cannot reach PostgreSQL at 127.0.0.1:{closed_port}, "
+        'database "shop": Connection refused\n'
+    )
+
+
+def database(**settings: object) -> DatabaseWrapper:
+    settings_dict = connections["default"].settings_dict | {"EMBEDDED": None} | settings
+    return DatabaseWrapper(settings_dict, alias="elsewhere")
+
+
+def connect_to(wrapper: DatabaseWrapper) -> None:
+    # ensure_connection() is what pytest-django forbids to tests that have no database.
+    with wrapper.wrap_database_errors:
+        wrapper.connect()
+
+
+def test_code_may_catch_it_as_djangos_own_error(closed_port: int) -> None:
+    with pytest.raises(OperationalError) as caught:
+        connect_to(database(HOST="127.0.0.1", PORT=closed_port))
+    assert type(caught.value) is DatabaseUnreachable
+
+
+def test_it_names_every_host(closed_port: int) -> None:
+    with pytest.raises(
+        DatabaseUnreachable,
+        match=rf"at 127.0.0.1:{closed_port}, 127.0.0.2:{closed_port}, .*: Connection refused$",
+    ):
+        connect_to(database(HOST="127.0.0.1,127.0.0.2", PORT=closed_port))
+
+
+def test_it_names_the_folder_of_a_socket() -> None:
+    with pytest.raises(DatabaseUnreachable, match=r"at /nowhere:5432, .*: No such file or dir"):
+        connect_to(database(HOST="/nowhere", PORT=""))
+
+
+def test_a_pool_that_gets_no_connection_says_so_too(closed_port: int) -> None:
+    options = {"pool": {"min_size": 0, "max_size": 1, "timeout": 0.2}}
+    wrapper = database(HOST="127.0.0.1", PORT=closed_port, OPTIONS=options, CONN_MAX_AGE=0)
+    with pytest.raises(DatabaseUnreachable, match=rf"at 127.0.0.1:{closed_port}, "):
+        connect_to(wrapper)
+    wrapper.close_pool()
