@@ -104,7 +104,7 @@ class UserDetailView(UserMixin, DetailView[User]):
         context = super().get_context_data(**kwargs)
         context["show_logs"] = self.request.user.has_perm(SEE_LOGS)
         if context["show_logs"]:
-            context |= user_logs_context(self.object)
+            context |= user_logs_context(self.object.pk, self.object.created_at)
         return context
 
 
@@ -125,11 +125,11 @@ class UserLogsView(UserMixin, DetailView[User]):
                 # The user was deleted while the page was open.
                 return HttpResponse(status=204, headers={"HX-Refresh": "true"})
             raise
-        context = user_logs_context(account)
+        context = user_logs_context(account.pk, account.created_at)
         progress = context["progress"]
         if progress and progress.seen == request.GET.get("seen"):
             return HttpResponse(status=204)
-        return self.render_to_response(context)
+        return self.render_to_response(context | {"account": account})
 
 
 class UserFormMixin(UserMixin):

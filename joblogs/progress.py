@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 from django.utils.timesince import timesince
 
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
-
-if TYPE_CHECKING:
-    from accounts.models import User
 
 SHOWN_LOGS = 10
 SOON = timedelta(seconds=10)
@@ -35,21 +32,20 @@ class Progress(NamedTuple):
         return f"{self.poll_every} {self.text}"
 
 
-def user_logs_context(account: User) -> dict[str, Any]:
-    """Return what the template `joblogs/_user_logs.html` shows of a user."""
+def user_logs_context(user_id: int, created_at: datetime) -> dict[str, Any]:
+    """Return what the template `joblogs/_user_logs.html` shows of a user, besides `account`."""
     # The job first: one that finishes in between has its log written by then.
-    job = Job.objects.about_user(account.pk).filter(task_name=create_user_log.name).first()
-    logs = UserLog.objects.filter(user=account)
+    job = Job.objects.about_user(user_id).filter(task_name=create_user_log.name).first()
+    logs = UserLog.objects.filter(user_id=user_id)
     progress: Progress | None
     if job and not logs.filter(job_id=job.pk).exists():
-        progress = _job_progress(job, account.created_at)
+        progress = _job_progress(job, created_at)
     elif first := logs.order_by("created_at", "id").first():
-        took = duration(first.created_at - account.created_at)
+        took = duration(first.created_at - created_at)
         progress = Progress("logged", f"Logged {took} after creation", job, None)
     else:
         progress = None
     return {
-        "account": account,
         "logs": logs[:SHOWN_LOGS],
         "log_count": logs.count(),
         "progress": progress,

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -20,7 +15,7 @@ from procrastinate.contrib.django import app
 from accounts.models import User
 from joblogs.models import Job
 from joblogs.tasks import create_user_log
-from tests.waiting import wait_for
+from tests.processes import WorkerProcess, database_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,17 +101,6 @@ def jobs_of(user_id: int) -> list[Job]:
     )
 
 
-def database_url() -> str:
-    """Return the DATABASE_URL with which another process uses the tests' database."""
-    parameters = connection.get_connection_params()
-    query: dict[str, object] = {
-        name: parameters[name]
-        for name in ("host", "port", "user", "password")
-        if name in parameters
-    }
-    return f"postgresql:///{parameters['dbname']}?{urlencode(query)}"
-
-
 @pytest.fixture
 def run_jobs(transactional_db: None) -> Callable[..., None]:
     """Work off all jobs that are due, with a worker in this process."""
@@ -140,52 +124,15 @@ def run_jobs(transactional_db: None) -> Callable[..., None]:
     return run
 
 
-class WorkerProcess:
-    """`manage.py procrastinate worker` on the tests' database."""
-
-    def __init__(self, *flags: str, log: Path) -> None:
-        self.log_file = log
-        environment = os.environ | {
-            "DATABASE_URL": database_url(),
-            "SECRET_KEY": "only for tests",
-            "DJANGO_SETTINGS_MODULE": "project.settings",
-        }
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "procrastinate", "worker", *flags],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def log(self) -> str:
-        return self.log_file.read_text()
-
-    def wait_until_ready(self) -> None:
-        wait_for(lambda: "Starting worker" in self.log or self.process.poll() is not None)
-
-    def stop(self) -> int:
-        """Ask it to stop, and return its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-
-
 @pytest.fixture
 def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
     workers: list[WorkerProcess] = []
 
     def start(*flags: str) -> WorkerProcess:
-        worker = WorkerProcess(*flags, log=tmp_path / f"worker-{len(workers)}.log")
-        workers.append(worker)
-        worker.wait_until_ready()
-        return worker
+        log = tmp_path / f"worker-{len(workers)}.log"
+        workers.append(WorkerProcess(*flags, url=database_url(), log=log))
+        workers[-1].wait_until_ready()
+        return workers[-1]
 
     yield start
     for worker in workers:

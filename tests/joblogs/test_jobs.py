@@ -17,7 +17,8 @@ from accounts.models import User
 from joblogs.engine.retry import ExponentialBackoff
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log, rescue_stalled_jobs
-from tests.conftest import database_url, jobs_of
+from tests.conftest import jobs_of
+from tests.processes import database_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.conftest import database_url
+from tests.processes import database_url
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ import pytest
 from accounts.models import User
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
-from tests.conftest import ROOT, jobs_of
+from tests.conftest import jobs_of
+from tests.processes import ROOT
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import WorkerProcess
+    from tests.processes import WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
 from project.environment import database, secret_key
-from tests.conftest import ROOT
+from tests.processes import ROOT
 
 HERE = Path("/checkout")
 

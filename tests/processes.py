@@ -1,0 +1,101 @@
+"""The processes of the project, run as people run them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlencode
+
+from django.db import connection
+
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def database_url() -> str:
+    """Return the DATABASE_URL with which another process uses the tests' database."""
+    parameters = connection.get_connection_params()
+    query: dict[str, object] = {
+        name: parameters[name]
+        for name in ("host", "port", "user", "password")
+        if name in parameters
+    }
+    return f"postgresql:///{parameters['dbname']}?{urlencode(query)}"
+
+
+class Process:
+    """A command of this checkout, on the database that `url` names."""
+
+    def __init__(self, *arguments: str, url: str, log: Path) -> None:
+        self.log_file = log
+        environment = os.environ | {
+            "DATABASE_URL": url,
+            "SECRET_KEY": "only for tests",
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+        }
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit status."""
+        if not self.has_ended:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+class WorkerProcess(Process):
+    """`manage.py procrastinate worker`."""
+
+    def __init__(self, *flags: str, url: str, log: Path) -> None:
+        super().__init__("manage.py", "procrastinate", "worker", *flags, url=url, log=log)
+
+    def wait_until_ready(self) -> None:
+        wait_for(lambda: "Starting worker" in self.log or self.has_ended)
+
+
+class WebServer(Process):
+    """The web server, as `manage.py dev` runs it, on a free port."""
+
+    def __init__(self, *, url: str, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        flags = ["--port", str(port)]
+        super().__init__("-m", "uvicorn", "project.asgi:application", *flags, url=url, log=log)
+
+    def wait_until_ready(self) -> None:
+        wait_for(lambda: self.has_ended or self._answers())
+        assert not self.has_ended, self.log
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self.address}/login/", timeout=5).close()  # noqa: S310  # ours
+        except urllib.error.URLError:
+            return False
+        return True
