@@ -10,7 +10,6 @@ from django.contrib.auth import authenticate
 from django.db import OperationalError
 from django.template.loader import get_template
 
-from accounts.models import User
 from project.postgres.errors import DatabaseUnreachable
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from django.test import Client
+
+    from accounts.models import User
 
 pytestmark = pytest.mark.django_db
 
