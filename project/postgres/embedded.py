@@ -146,7 +146,6 @@ class EmbeddedPostgres:
         started = False
         for passed in locks.attempts():
             if host := self._live_host(ask=True):
-                self.started_here = self.started_here or started
                 talk.create_database(host, DATABASE)
                 return host
             lock = locks.open_private(self._server_lock)
@@ -158,7 +157,7 @@ class EmbeddedPostgres:
                     raise self._failure("it stopped at once")
                 else:
                     self._start(lock)
-                    started = True
+                    started = self.started_here = True
             finally:
                 # The server has inherited it, and with it the lock.
                 os.close(lock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,6 +120,16 @@ def test_root_runs_it_as_the_owner_of_the_checkout_who_can_then_use_it(
     assert run_as("daemon", started(server)).split()[1] == str(pid)
     assert server.stop_if_unused()
     assert run_as("daemon", started(server)).startswith("/")
+
+
+@needs_root
+def test_root_passes_over_a_temporary_folder_that_the_servers_account_cannot_enter(
+    server: EmbeddedPostgres, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_folder.chmod(0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
+    assert not server.ensure_running().is_relative_to(open_folder)
+    assert list(open_folder.iterdir()) == []
 
 
 @needs_root

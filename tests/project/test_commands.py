@@ -59,6 +59,13 @@ def test_a_command_that_needs_the_database_starts_it(stopped: Checkout) -> None:
     assert stopped.server.running_host()
 
 
+def test_a_database_that_somebody_dropped_comes_back_empty(running: Checkout) -> None:
+    dropped = running.manage("dbshell", "--", "-d", "postgres", "-c", "DROP DATABASE joblogs")
+    assert dropped.returncode == 0, dropped.stderr
+    code = "from django.db import connection as c; print(c.introspection.table_names())"
+    assert running.manage("shell", "-v0", "-c", code).stdout == "[]\n"
+
+
 def test_postgres_starts_stops_and_tells_which_of_both(stopped: Checkout) -> None:
     status = stopped.manage("postgres", "status")
     assert (status.returncode, status.stdout) == (3, "The embedded PostgreSQL is not running.\n")

@@ -177,9 +177,9 @@ def test_it_runs_under_any_path(
 
 @pytest.mark.parametrize("name", ["with, comma", "long" * 25, "missing"])
 def test_an_unusable_temporary_folder_is_passed_over(
-    server: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    server: EmbeddedPostgres, open_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    folder = tmp_path / name
+    folder = open_folder / name
     if name != "missing":
         folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
