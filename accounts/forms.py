@@ -99,11 +99,13 @@ class UserSearchForm(forms.Form):
                 | Q(first_name__icontains=word)
                 | Q(last_name__icontains=word)
             )
-        sort = self.order
-        field = F(sort.removeprefix("-"))
-        # Users who never logged in come last either way.
-        order = field.desc(nulls_last=True) if sort.startswith("-") else field.asc(nulls_last=True)
-        return users.order_by(order, "-id" if sort.startswith("-") else "id")
+        name = self.order.removeprefix("-")
+        if self.order == name:
+            return users.order_by(name, "id")
+        # Users who never logged in come last either way. Only where it is needed: an index in
+        # descending order has its nulls first.
+        nulls_last = True if User._meta.get_field(name).null else None
+        return users.order_by(F(name).desc(nulls_last=nulls_last), "-id")
 
     @property
     def order(self) -> str:
