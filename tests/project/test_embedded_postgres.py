@@ -15,6 +15,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from project.postgres import locks, talk
+from project.postgres.account import account_for
 from project.postgres.errors import DatabaseUnreachable
 from tests.project.conftest import ROOT, environment, needs_proc, processes_in
 from tests.waiting import wait_for
@@ -152,13 +153,24 @@ def test_it_recovers_after_sigkill_with_its_data(server: EmbeddedPostgres) -> No
         b"12",
         b"\x00\xff no number\n",
         b"4194304\n/proc/self/cwd\n1\n5432\n/tmp\n\n\nready\n",
-        f"{os.getpid()}\n/proc/self/cwd\n1\n5432\n/tmp\n\n\nready\n".encode(),
     ],
-    ids=["empty", "half-written", "garbage", "stale", "reused"],
+    ids=["empty", "half-written", "garbage", "stale"],
 )
 def test_a_leftover_pid_file_means_nothing(server: EmbeddedPostgres, content: bytes) -> None:
     (server.data / "postmaster.pid").write_bytes(content)
-    assert postmaster(server) != os.getpid()
+    assert postmaster(server)
+
+
+def test_a_pid_that_belongs_to_another_process_now_means_nothing(server: EmbeddedPostgres) -> None:
+    # PostgreSQL itself sees through it only when the process is another account's.
+    account = account_for(server.folder)
+    command = ["/bin/cat"]
+    with subprocess.Popen(command, **account.run_as, stdin=subprocess.PIPE, cwd="/") as other:
+        content = f"{other.pid}\n/proc/self/cwd\n1\n5432\n/tmp\n\n\nready\n"
+        (server.data / "postmaster.pid").write_text(content)
+        assert postmaster(server) != other.pid
+        server.stop()
+        assert other.poll() is None
 
 
 @pytest.mark.parametrize(
