@@ -72,9 +72,15 @@ def secret_key(env: Env, base_dir: Path) -> str:
             'python -c "import secrets; print(secrets.token_urlsafe(50))"'
         )
     path = base_dir / ".secret_key"
-    if not path.exists():
-        _keep(get_random_secret_key(), path)
-    return path.read_text()
+    try:
+        if not path.exists():
+            _keep(get_random_secret_key(), path)
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The development key cannot be kept in {path}: {error.strerror}. "
+            "Use a checkout of your own, or set SECRET_KEY."
+        ) from None
 
 
 def _keep(text: str, path: Path) -> None:

@@ -100,6 +100,15 @@ def test_a_development_checkout_makes_a_key_and_keeps_it(
     assert stat.S_IMODE((tmp_path / ".secret_key").stat().st_mode) == 0o600
 
 
+def test_a_checkout_that_cannot_keep_a_key_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with pytest.raises(ImproperlyConfigured, match="cannot be kept in"):
+        secret_key(Env(), tmp_path / "missing")
+
+
 def test_a_key_of_ones_own_goes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRET_KEY", "mine")
     assert secret_key(Env(), tmp_path) == "mine"

@@ -83,7 +83,8 @@ class Command(BaseCommand):
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         if plan:
             call_command("migrate", interactive=False, verbosity=0)
-        self.stdout.write(f"Database ready, {len(plan)} migrations applied.")
+        applied = f"{len(plan)} migration{'' if len(plan) == 1 else 's'}"
+        self.stdout.write(f"Database ready, {applied} applied.")
 
     def create_administrator(self) -> None:
         users = get_user_model()._default_manager
