@@ -13,8 +13,11 @@ from django.utils.html import format_html, format_html_join
 
 from accounts.forms import UserCreationForm
 from accounts.models import User
+from joblogs.models import UserLog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.http import HttpRequest, HttpResponse
 
 SHOWN_LOGS = 10
@@ -47,6 +50,22 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not at run time
         )
         everything = reverse("admin:joblogs_userlog_changelist") + f"?user__id__exact={user.pk}"
         return format_html('<ul>{}</ul><a href="{}">All logs of this user</a>', rows, everything)
+
+    def get_deleted_objects(
+        self, objs: Iterable[User], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Count the logs that go with users; Django would list each of what may be millions.
+
+        Who may delete a user may have the logs deleted with it, though nobody deletes logs alone.
+        """
+        users = list(objs)
+        refused = [user for user in users if not self.has_delete_permission(request, user)]
+        counts = {
+            str(User._meta.verbose_name_plural): len(users),
+            str(UserLog._meta.verbose_name_plural): UserLog.objects.filter(user__in=users).count(),
+        }
+        names = {str(User._meta.verbose_name)} if refused else set()
+        return [str(user) for user in users], counts, names, []
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:

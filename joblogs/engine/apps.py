@@ -22,6 +22,5 @@ class EngineConfig(ProcrastinateConfig):
             worker_defaults=settings.WORKER_DEFAULTS,
             periodic_defaults=settings.PERIODIC_DEFAULTS,
         )
-        if blueprint.tasks:
-            app.add_tasks_from(blueprint, namespace="")
+        app.add_tasks_from(blueprint, namespace="")
         procrastinate_app.current_app = app
