@@ -45,7 +45,7 @@ lock: .venv/installed
 .venv/installed: requirements-dev.txt requirements-bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Joblogs needs Python 3.11 or newer; try: make PYTHON=python3.12 dev"; exit 1; }
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@.venv/bin/python -m pip install --quiet --require-hashes -r requirements-bootstrap.txt
 	@$(UV) sync --quiet --require-hashes --python .venv/bin/python requirements-dev.txt
 	@touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db import IntegrityError
 from django.shortcuts import redirect
@@ -14,18 +15,31 @@ from django.utils.html import format_html, format_html_join
 from accounts.forms import UserCreationForm
 from accounts.models import User
 from joblogs.models import UserLog
+from joblogs.progress import SHOWN_LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from django.http import HttpRequest, HttpResponse
 
-SHOWN_LOGS = 10
-
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not at run time
     add_form = UserCreationForm
+    add_fieldsets = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": (
+                    *UserCreationForm.Meta.fields,
+                    "usable_password",
+                    "password1",
+                    "password2",
+                ),
+            },
+        ),
+    )
     list_display = ("username", "email", "first_name", "last_name", "is_staff", "created_at")
     ordering = ("-created_at", "-id")
     show_full_result_count = False
@@ -54,7 +68,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not at run time
     def get_deleted_objects(
         self, objs: Iterable[User], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Count the logs that go with users; Django would list each of what may be millions.
+        """Count what goes with users; Django would list each log of what may be millions.
 
         Who may delete a user may have the logs deleted with it, though nobody deletes logs alone.
         """
@@ -63,6 +77,9 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not at run time
         counts = {
             str(User._meta.verbose_name_plural): len(users),
             str(UserLog._meta.verbose_name_plural): UserLog.objects.filter(user__in=users).count(),
+            str(LogEntry._meta.verbose_name_plural): LogEntry.objects.filter(
+                user__in=users
+            ).count(),
         }
         names = {str(User._meta.verbose_name)} if refused else set()
         return [str(user) for user in users], counts, names, []

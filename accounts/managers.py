@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.db import NotSupportedError, models, transaction
@@ -12,7 +12,7 @@ from django.db.models.functions import Lower
 from joblogs.tasks import create_user_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from procrastinate.types import JSONDict
 
@@ -22,13 +22,14 @@ JOBS_PER_STATEMENT = 1_000
 
 
 class UserQuerySet(models.QuerySet["User"]):
-    def bulk_create(  # type: ignore[override]  # the stubs' overloads are of two return types
+    def bulk_create(
         self,
         objs: Iterable[User],
         batch_size: int | None = None,
-        ignore_conflicts: bool = False,  # Django's signature
+        ignore_conflicts: bool = False,
         update_conflicts: bool = False,
-        **options: Any,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
     ) -> list[User]:
         """Create users and defer one job for each, all in one transaction.
 
@@ -42,7 +43,7 @@ class UserQuerySet(models.QuerySet["User"]):
                 "or use get_or_create() or update_or_create() for each."
             )
         with transaction.atomic(using=self.db, savepoint=False):
-            users = super().bulk_create(objs, batch_size=batch_size, **options)
+            users = super().bulk_create(objs, batch_size)
             for start in range(0, len(users), JOBS_PER_STATEMENT):
                 chunk = users[start : start + JOBS_PER_STATEMENT]
                 arguments: list[JSONDict] = [{"user_id": user.pk} for user in chunk]
@@ -60,3 +61,7 @@ class UserManager(DjangoUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> User:
         """Return the user of this name whatever its case; logging in goes through here."""
         return self.get(username__lower=Lower(Value(username)))
+
+    async def aget_by_natural_key(self, username: str | None) -> User:
+        """Return the user of this name whatever its case."""
+        return await self.aget(username__lower=Lower(Value(username)))

@@ -9,8 +9,6 @@ from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import Count, OuterRef, Subquery
-from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -70,21 +68,21 @@ class UserListView(StaffPermissionMixin, ListView[User]):
         return response
 
     def get_queryset(self) -> QuerySet[User]:
-        users = self.form.search(User.objects.all())
-        if self.request.user.has_perm(SEE_LOGS):
-            # Counted by the database, for the rows of the page only.
-            logs = UserLog.objects.filter(user=OuterRef("pk")).order_by().values("user")
-            counted = logs.annotate(count=Count("*")).values("count")
-            users = users.annotate(log_count=Coalesce(Subquery(counted), 0))
-        return users
+        return self.form.search(User.objects.all())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         page = context["page_obj"]
+        show_log_count = self.request.user.has_perm(SEE_LOGS)
+        if show_log_count:
+            # One query, and only for the users of this page.
+            counts = UserLog.objects.count_by_user(user.pk for user in page)
+            for user in page:
+                user.log_count = counts.get(user.pk, 0)
         return context | {
             "form": self.form,
             "columns": self.form.columns,
-            "show_log_count": self.request.user.has_perm(SEE_LOGS),
+            "show_log_count": show_log_count,
             "page_range": page.paginator.get_elided_page_range(page.number),
         }
 
@@ -195,6 +193,7 @@ class UserPasswordView(UserFormMixin, UpdateView[User, Any]):
 class UserDeleteView(UserMixin, DeleteView[User, Any]):
     permissions_required = ("accounts.delete_user",)
     template_name = "accounts/user_confirm_delete.html"
+    http_method_names = ["get", "head", "options", "post"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"log_count": self.object.logs.count()}

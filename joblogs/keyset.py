@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.models import Q
@@ -25,12 +25,13 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Read what str() gave. Raises ValueError for anything else."""
+        """Read what str() gave. Raises ValueError or OverflowError for anything else."""
         moment, _, number = text.rpartition("_")
         created_at = datetime.fromisoformat(moment)
         if created_at.tzinfo is None or not 0 <= int(number) < 2**63:
             raise ValueError(text)
-        return cls(created_at, int(number))
+        # PostgreSQL knows fewer offsets from UTC than Python.
+        return cls(created_at.astimezone(UTC), int(number))
 
     def __str__(self) -> str:
         return f"{self.created_at.isoformat()}_{self.id}"

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateReadOnlyManager
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
 FOREIGN_KEY_VIOLATION = "23503"  # PostgreSQL's error code
@@ -32,6 +33,11 @@ class UserLogManager(models.Manager["UserLog"]):
                 raise
             return False
         return True
+
+    def count_by_user(self, user_ids: Iterable[int]) -> dict[int, int]:
+        """Return how many logs these users have; those without any are left out."""
+        logs = self.filter(user__in=list(user_ids)).order_by()
+        return dict(logs.values_list("user").annotate(count=models.Count("*")))
 
 
 class UserLog(models.Model):

@@ -24,19 +24,25 @@ class StaffPermissionMixin(AccessMixin):
     request: HttpRequest
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        missing = self._what_is_missing(request)
+        if missing and request.headers.get("HX-Request"):
+            # A part of a page whose session or permission has ended: let the whole page load again,
+            # which then says so, instead of showing a login form inside it.
+            return HttpResponse(status=204, headers={"HX-Refresh": "true"})
         if not request.user.is_authenticated:
-            if request.headers.get("HX-Request"):
-                # A part of a page whose session has ended: let the whole page load again, which
-                # then leads to the login page, instead of showing a login form inside it.
-                return HttpResponse(status=204, headers={"HX-Refresh": "true"})
             return self.handle_no_permission()
-        if not request.user.is_staff:
-            raise PermissionDenied("This page is for staff members.")
-        for permission in self.permissions_required:
-            if not request.user.has_perm(permission):
-                raise PermissionDenied(missing_permission(permission))
+        if missing:
+            raise PermissionDenied(missing)
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # the view's
         return response
+
+    def _what_is_missing(self, request: HttpRequest) -> str:
+        if not (request.user.is_authenticated and request.user.is_staff):
+            return "This page is for staff members."
+        for permission in self.permissions_required:
+            if not request.user.has_perm(permission):
+                return missing_permission(permission)
+        return ""
 
 
 def missing_permission(name: str) -> str:

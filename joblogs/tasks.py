@@ -11,7 +11,7 @@ from procrastinate.exceptions import ConnectorException
 
 from joblogs.engine.retry import ExponentialBackoff
 from joblogs.models import UserLog
-from joblogs.queues import DEFAULT, LOW
+from joblogs.queues import DEFAULT, HIGH
 
 if TYPE_CHECKING:
     from procrastinate import JobContext
@@ -34,9 +34,12 @@ def create_user_log(context: JobContext, *, user_id: int) -> str | None:
 
 
 @app.periodic(cron="* * * * *")
-@app.task(queue=LOW, pass_context=True, queueing_lock="rescue_stalled_jobs")
+@app.task(queue=HIGH, priority=1_000, pass_context=True, queueing_lock="rescue_stalled_jobs")
 async def rescue_stalled_jobs(context: JobContext, timestamp: int) -> str | None:
-    """Give the jobs of workers that died (no heartbeat for 30 seconds) back to their queues."""
+    """Give the jobs of workers that died (no heartbeat for 30 seconds) back to their queues.
+
+    Ahead of any backlog, as long as some worker serves the queue `high`.
+    """
     rescued = []
     for job in await context.app.job_manager.get_stalled_jobs():
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 from django.core.asgi import get_asgi_application
 
@@ -10,5 +11,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # Under ASGI each request runs in a thread of its own, so a connection kept per thread would be
 # opened anew for every request; a pool keeps them open.
 os.environ.setdefault("DATABASE_POOL_SIZE", "10")
+
+# WhiteNoise hands its files over piece by piece, and Django reads them whole for an asynchronous
+# server. That is fine for files of this size, and no news for the log.
+warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
 
 application = get_asgi_application()

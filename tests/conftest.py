@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -105,12 +105,13 @@ def jobs_of(user_id: int) -> list[Job]:
 def run_jobs(transactional_db: None) -> Callable[..., None]:
     """Work off all jobs that are due, with a worker in this process."""
 
-    def run(concurrency: int = 4) -> None:
+    def run(concurrency: int = 4, **options: Any) -> None:
         async def work() -> None:
             async with app.open_async():
                 await app.run_worker_async(
                     wait=False,
                     concurrency=concurrency,
+                    **options,
                     listen_notify=False,
                     install_signal_handlers=False,
                 )

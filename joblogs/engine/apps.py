@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.module_loading import import_string
 from procrastinate.contrib.django import procrastinate_app
 from procrastinate.contrib.django.apps import ProcrastinateConfig, get_import_paths
 from procrastinate.contrib.django.settings import settings
@@ -23,4 +24,6 @@ class EngineConfig(ProcrastinateConfig):
             periodic_defaults=settings.PERIODIC_DEFAULTS,
         )
         app.add_tasks_from(blueprint, namespace="")
+        if settings.ON_APP_READY:
+            import_string(settings.ON_APP_READY)(app)
         procrastinate_app.current_app = app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def run_now(task: Task[..., Any, ...], /, **task_kwargs: Any) -> Any:
             waited=None,
             ran=time.time() - started_at,
             detail=f"{type(error).__name__}: {error}",
+            level=logging.ERROR,
             error=error,
         )
         raise

@@ -29,11 +29,12 @@ def log_outcome(
     waited: float | None,
     ran: float,
     detail: object = None,
+    level: int = logging.INFO,
     error: BaseException | None = None,
 ) -> None:
     """Log task, job id, outcome, seconds waited and run, arguments, and a detail if there is one.
 
-    With `error` the line has level ERROR and its traceback follows.
+    The traceback of `error` follows.
     """
     arguments = json.dumps(job.task_kwargs, default=str)
     line = " ".join(
@@ -49,7 +50,7 @@ def log_outcome(
     if detail is not None:
         # repr() keeps a line break in the detail from making a second line.
         line += f" detail={_shortened(repr(detail), LONGEST_DETAIL)}"
-    logger.log(logging.ERROR if error else logging.INFO, line, exc_info=error)
+    logger.log(level, line, exc_info=error)
 
 
 def _seconds(value: float | None) -> str:

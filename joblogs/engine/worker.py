@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from procrastinate.jobs import Status
@@ -41,5 +42,14 @@ class Worker(StockWorker):
             waited=getattr(job, "waited", None),
             ran=(ended_at or context.start_timestamp) - context.start_timestamp,
             detail=detail,
-            error=error if status == Status.FAILED and not job_retry else None,
+            level=_level(status, retries=job_retry is not None),
+            error=error,
         )
+
+
+def _level(status: Status, *, retries: bool) -> int:
+    if status == Status.SUCCEEDED:
+        return logging.INFO
+    if retries or status == Status.ABORTED:
+        return logging.WARNING
+    return logging.ERROR

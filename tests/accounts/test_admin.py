@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import IntegrityError
 
+from accounts.admin import UserAdmin
 from accounts.models import User
 from joblogs.models import UserLog
 from tests.conftest import jobs_of
@@ -38,6 +39,12 @@ def test_a_user_is_shown_with_the_latest_logs(as_administrator: Client, alice: U
     page = as_administrator.get(url).content.decode()
     assert page.count("(job 1") == 10
     assert f"/admin/joblogs/userlog/?user__id__exact={alice.pk}" in page
+
+
+def test_a_user_is_added_with_an_address(as_administrator: Client) -> None:
+    form = {"username": "bob", "email": "bob@example.org", "usable_password": "false"}
+    as_administrator.post("/admin/accounts/user/add/", form)
+    assert User.objects.get(username="bob").email == "bob@example.org"
 
 
 def test_logs_are_not_shown_to_those_who_may_not_see_them(
@@ -84,6 +91,19 @@ def test_users_are_deleted_with_their_logs_though_logs_alone_are_not(
     assert not User.objects.filter(pk=bob.pk).exists()
     assert not User.objects.filter(pk=alice.pk).exists()
     assert not UserLog.objects.exists()
+
+
+def test_a_user_who_may_not_be_deleted_keeps_the_others(
+    as_administrator: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_but_alice(admin: object, request: object, user: User | None = None) -> bool:
+        return user != alice
+
+    monkeypatch.setattr(UserAdmin, "has_delete_permission", all_but_alice)
+    bob = User.objects.create_user("bob")
+    form = {"action": "delete_selected", "_selected_action": [alice.pk, bob.pk], "post": "yes"}
+    assert as_administrator.post("/admin/accounts/user/", form).status_code == 403
+    assert User.objects.filter(pk__in=[alice.pk, bob.pk]).count() == 2
 
 
 def test_who_may_not_delete_users_cannot_by_an_action(as_looker: Client, alice: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,6 +129,25 @@ def test_a_rollback_leaves_neither(way: str) -> None:
         raise Interrupted
     assert not User.objects.exists()
     assert not Job.objects.exists()
+
+
+def test_creating_a_user_in_a_transaction_costs_two_statements(
+    django_assert_num_queries: Callable[..., Any],
+) -> None:
+    with django_assert_num_queries(2):  # the user, the job
+        User.objects.create(username="alice")
+
+
+def test_a_transaction_goes_back_though_its_owner_hides_the_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(app.job_manager, "defer_job", fail)
+    with transaction.atomic(), contextlib.suppress(Interrupted):
+        User.objects.create(username="alice")
+    assert not User.objects.exists()
 
 
 def test_saving_again_defers_nothing() -> None:

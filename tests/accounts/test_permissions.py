@@ -115,6 +115,15 @@ def test_a_part_of_a_page_asks_for_the_whole_page_when_the_session_has_ended(
     assert response["HX-Refresh"] == "true"
 
 
+def test_a_part_of_a_page_does_so_too_when_a_permission_has_ended(
+    client: Client, staff: Callable[..., User], account: User
+) -> None:
+    client.force_login(staff("accounts.view_user"))
+    response = client.get(f"/users/{account.pk}/logs/", headers={"HX-Request": "true"})
+    assert response.status_code == 204
+    assert response["HX-Refresh"] == "true"
+
+
 @pytest.mark.parametrize(
     ("permissions", "page"),
     [

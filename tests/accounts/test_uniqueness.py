@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.contrib.auth import authenticate
+from asgiref.sync import async_to_sync
+from django.contrib.auth import aauthenticate, authenticate
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
@@ -72,6 +73,8 @@ def test_other_constraints_keep_their_own_place() -> None:
 def test_logging_in_does_not_depend_on_case(username: str) -> None:
     user = User.objects.create_user("Alice", password="password")
     assert authenticate(username=username, password="password") == user
+    found = async_to_sync(aauthenticate)(username=username, password="password")
+    assert found == user
 
 
 def test_looking_a_name_up_uses_the_index() -> None:

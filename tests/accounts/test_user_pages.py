@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import authenticate
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from accounts.forms import UserSearchForm
 from accounts.models import User
 from accounts.views import UserFormMixin
 from joblogs.models import UserLog
@@ -106,11 +108,22 @@ def test_the_list_counts_logs_without_a_query_per_row(
     users = User.objects.bulk_create([User(username=f"user{number}") for number in range(24)])
     for job in range(3):
         UserLog.objects.write(user_id=users[0].pk, job_id=job)
-    with django_assert_num_queries(6):  # session, user, 2 for permissions, count, rows
+    # session, user, 2 for permissions, number of users, users, their logs
+    with django_assert_num_queries(7):
         response = as_looker.get("/users/?sort=-username")
     counts = {user.username: user.log_count for user in response.context["users"]}
+    assert len(counts) == 25
     assert counts["user0"] == 3
     assert counts["user1"] == 0
+
+
+def test_the_lists_first_page_is_found_through_an_index() -> None:
+    User.objects.bulk_create([User(username=f"user{number}") for number in range(2_000)])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE users")
+    plan = UserSearchForm({}).search(User.objects.all())[:25].explain()
+    assert "users_newest_idx" in plan
+    assert "Sort" not in plan
 
 
 def test_who_may_not_see_logs_sees_no_counts(client: Client, staff: Callable[..., User]) -> None:
@@ -274,6 +287,12 @@ def test_deleting_a_user_deletes_the_logs(as_administrator: Client) -> None:
     assert "alice was deleted." in response.content.decode()
     assert not UserLog.objects.exists()
     assert as_administrator.post(f"/users/{user.pk}/delete/").status_code == 404
+
+
+def test_a_user_is_deleted_by_the_form_alone(as_administrator: Client) -> None:
+    user = User.objects.create_user("alice")
+    assert as_administrator.delete(f"/users/{user.pk}/delete/").status_code == 405
+    assert User.objects.filter(pk=user.pk).exists()
 
 
 @pytest.mark.parametrize("page", ["new", "{pk}/edit", "{pk}/password", "{pk}/delete"])

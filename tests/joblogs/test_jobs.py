@@ -153,8 +153,8 @@ def test_a_failing_job_is_retried_later_and_later_then_stays_failed(
     assert (job.status, job.attempts) == ("failed", 3)
 
     *retried, failed = lines("tests.fail")
-    assert [line.levelno for line in retried] == [logging.INFO] * 2
-    assert all("attempt" in line.getMessage() for line in retried)
+    assert [line.levelno for line in retried] == [logging.WARNING] * 2
+    assert all("attempt" in line.getMessage() and line.exc_info for line in retried)
     assert failed.levelno == logging.ERROR
     assert failed.exc_info
     assert r"detail='ValueError: the printer\nis on fire'" in failed.getMessage()
@@ -237,18 +237,23 @@ def test_an_asynchronous_task_creates_users_with_their_jobs_too(
     assert UserLog.objects.get().user.username == "alice"
 
 
-def test_jobs_of_a_dead_worker_run_again(run_jobs: Callable[..., None]) -> None:
+@pytest.mark.parametrize(("silent_for", "logs"), [(35, 1), (15, 0)], ids=["dead", "alive"])
+def test_jobs_of_a_worker_silent_for_half_a_minute_run_again(
+    run_jobs: Callable[..., None], silent_for: int, logs: int
+) -> None:
     user = User.objects.create_user("alice")
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH worker AS (INSERT INTO procrastinate_workers (last_heartbeat)"
-            " VALUES (now() - interval '1 minute') RETURNING id)"
-            " UPDATE procrastinate_jobs SET status = 'doing', worker_id = worker.id FROM worker"
+            " VALUES (now() - %s * interval '1 second') RETURNING id)"
+            " UPDATE procrastinate_jobs SET status = 'doing', worker_id = worker.id FROM worker",
+            [silent_for],
         )
     rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
-    run_jobs()
-    run_jobs()
-    assert UserLog.objects.filter(user=user).count() == 1
+    # Not even the worker's own start may take the silent one for dead.
+    run_jobs(stalled_worker_timeout=3_600)
+    run_jobs(stalled_worker_timeout=3_600)
+    assert UserLog.objects.filter(user=user).count() == logs
 
 
 def test_a_job_that_cannot_be_rescued_does_not_keep_the_others(
@@ -257,9 +262,10 @@ def test_a_job_that_cannot_be_rescued_does_not_keep_the_others(
     def idle() -> None:
         pass
 
-    user = User.objects.create_user("alice")
+    first = User.objects.create_user("alice")
     idle_task = task(idle)
     blocked = idle_task.configure(queueing_lock="one").defer()
+    last = User.objects.create_user("bob")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE procrastinate_jobs SET status = 'doing'")
     # Its queueing lock is taken by a job that waits.
@@ -268,7 +274,20 @@ def test_a_job_that_cannot_be_rescued_does_not_keep_the_others(
     run_jobs()
     run_jobs()
     assert Job.objects.get(pk=blocked).status == "doing"
-    assert UserLog.objects.filter(user=user).count() == 1
+    assert sorted(UserLog.objects.values_list("user_id", flat=True)) == [first.pk, last.pk]
+    assert {job.status for job in Job.objects.filter(task_name=rescue_stalled_jobs.name)} == {
+        "succeeded"
+    }
+
+
+def test_a_rescue_goes_ahead_of_a_backlog(
+    run_jobs: Callable[..., None], lines: Callable[..., list[logging.LogRecord]]
+) -> None:
+    User.objects.bulk_create([User(username=f"user{number}") for number in range(20)])
+    rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
+    run_jobs(concurrency=1)
+    [rescue, *_] = lines(rescue_stalled_jobs.name)
+    assert rescue.created < min(line.created for line in lines(create_user_log.name))
 
 
 def test_one_job_is_found_by_its_user_through_an_index_among_many() -> None:

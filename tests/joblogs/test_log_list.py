@@ -104,6 +104,7 @@ def test_days_begin_at_midnight_of_the_sites_time_zone(
         ("older=2026-01-01_1", "This page does not exist."),
         ("newer=2026-01-01T00:00:00%2B00:00_99999999999999999999", "This page does not exist."),
         ("newer=%00", "Null characters are not allowed."),
+        ("older=0001-01-01T00:00:00%2B23:59_5", "This page does not exist."),
     ],
 )
 def test_a_bad_filter_says_what_is_wrong_and_shows_nothing(
@@ -186,6 +187,12 @@ def test_deep_pages_start_in_the_index(alice: User) -> None:
             plan = keyset._beyond(logs, middle, lookup).order_by(*order)[:50].explain()
             assert "Index Cond" in plan
             assert "Sort" not in plan
+
+
+def test_a_position_may_be_told_in_any_offset(as_looker: Client, alice: User) -> None:
+    [log] = write(alice, day(1))
+    response = as_looker.get("/logs/?older=2026-01-02T23:00:00%2B23:59_5")
+    assert shown(response) == [log]
 
 
 def test_positions_survive_the_address_bar() -> None:

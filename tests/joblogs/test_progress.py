@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from joblogs.models import Job, UserLog
-from joblogs.progress import duration
+from joblogs.progress import SHOWN_LOGS, duration
 from joblogs.tasks import create_user_log
 from tests.conftest import jobs_of
 
@@ -133,6 +134,25 @@ def test_a_user_without_job_and_log_has_nothing_to_wait_for(as_looker: Client, a
     page = as_looker.get(f"/users/{alice.pk}/").content.decode()
     assert "hx-get" not in page
     assert "No log yet" in page
+
+
+def test_a_job_of_another_task_about_the_user_is_not_the_logs_job(
+    as_looker: Client, alice: User
+) -> None:
+    set_job(alice, task_name="another.task")
+    assert as_looker.get(f"/users/{alice.pk}/logs/").context["progress"] is None
+
+
+def test_the_latest_logs_of_a_user_are_found_through_an_index(alice: User) -> None:
+    others = User.objects.bulk_create([User(username=f"user{number}") for number in range(300)])
+    UserLog.objects.bulk_create(
+        [UserLog(user=user, job_id=job_id) for user in [alice, *others] for job_id in range(20)]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE user_logs")
+    plan = UserLog.objects.filter(user=alice)[:SHOWN_LOGS].explain()
+    assert "user_logs_of_user_idx" in plan
+    assert "Sort" not in plan
 
 
 def test_a_page_shows_the_latest_ten_of_many_logs(

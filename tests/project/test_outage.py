@@ -65,6 +65,7 @@ class Visitor:
         status, _ = self.post("/login/", username="administrator", password="password")
         assert status == 302
         assert self.get("/users/new/")[0] == 200
+        assert self.get("/static/joblogs.css")[0] == 200
 
 
 @pytest.fixture
@@ -89,6 +90,7 @@ def site(database: tuple[EmbeddedPostgres, str], tmp_path: Path) -> Iterator[str
     finally:
         web.stop()
     assert "Traceback" not in web.log
+    assert "Warning" not in web.log
 
 
 def users_and_jobs(url: str) -> tuple[set[int], list[int]]:
@@ -110,7 +112,7 @@ def test_a_form_sent_while_the_database_is_stopped_is_answered_503_and_saves_not
     server.stop()
     status, page = visitor.post("/users/new/", username="alice", usable_password="false")
     assert status == 503
-    assert "Nothing was saved" in page
+    assert "most likely not saved" in page
     assert visitor.get("/users/")[0] == 503
 
     server.ensure_running()
