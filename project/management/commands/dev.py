@@ -29,8 +29,6 @@ HOST = "127.0.0.1"
 GRACE = "3"
 PAGES = {"Users": "/users/", "Logs": "/logs/", "Admin": "/admin/"}
 CODE = ("project", "accounts", "joblogs")
-# How honcho reports them.
-_REQUESTS = ("SIGINT received\n", "SIGTERM received\n")
 
 
 class Command(BaseCommand):
@@ -110,21 +108,9 @@ def _check_port(port: int) -> None:
 
 def run(port: int) -> int:
     """Run site and worker until Ctrl-C or until one of them ends; return the exit status."""
-    from honcho.manager import SYSTEM_PRINTER_NAME, Manager  # type: ignore[import-untyped]
-    from honcho.printer import Message, Printer  # type: ignore[import-untyped]
+    from project.runner import Runner
 
-    class Listener(Printer):  # type: ignore[misc]
-        """Knows whether honcho was asked to stop, which its return code alone does not tell."""
-
-        asked_to_stop = False
-
-        def write(self, message: Message) -> None:
-            if message.name == SYSTEM_PRINTER_NAME and message.data in _REQUESTS:
-                self.asked_to_stop = True
-            super().write(message)
-
-    printer = Listener(sys.stdout)
-    manager = Manager(printer)
+    runner = Runner(sys.stdout.fileno())
     # Whoever sets DEBUG knows better.
     environment = {"DEBUG": "true"} | os.environ | {"PYTHONUNBUFFERED": "1"}
     site = ["-m", "uvicorn", "project.asgi:application", f"--host={HOST}", f"--port={port}"]
@@ -136,10 +122,8 @@ def run(port: int) -> int:
         ("web", site, [*CODE, "templates"]),
         ("worker", worker, CODE),
     ):
-        line = _reloading(command, watched)
-        manager.add_process(name, line, env=environment, cwd=str(settings.BASE_DIR))
-    manager.loop()
-    return 0 if printer.asked_to_stop else int(manager.returncode)
+        runner.add(name, _reloading(command, watched), environment, settings.BASE_DIR)
+    return runner.run()
 
 
 def _reloading(command: Iterable[str], watched: Iterable[str]) -> str:
