@@ -32,7 +32,15 @@ def database(env: Env, base_dir: Path) -> dict[str, Any]:
 
     pool_size = env.int("DATABASE_POOL_SIZE", default=0)
     if pool_size:
-        entry["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 5.0}
+        entry["OPTIONS"]["pool"] = {
+            "min_size": 1,
+            "max_size": pool_size,
+            # Seconds that a request waits for a connection.
+            "timeout": 5.0,
+            # After an outage the pool tries again when a request asks, not at the end of a wait
+            # that doubled with each failure.
+            "reconnect_timeout": 1.0,
+        }
     else:
         # Commands and workers keep one connection a thread, as long as it works.
         entry["CONN_MAX_AGE"] = None

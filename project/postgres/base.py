@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from django.db.backends.postgresql import base
+from psycopg_pool import PoolTimeout
 
 from project.postgres.client import DatabaseClient
 from project.postgres.errors import DatabaseUnreachable
@@ -51,5 +52,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # It stopped a moment ago, or lost its database.
             self.embedded.ensure_running(suspect=True)
             return super().get_new_connection(self.get_connection_params())
+        except PoolTimeout as error:
+            raise DatabaseUnreachable.at(conn_params, _reason(error, conn_params)) from error
         except psycopg.OperationalError as error:
             raise DatabaseUnreachable.at(conn_params, error) from error
+
+
+def _reason(timeout: PoolTimeout, conn_params: dict[str, Any]) -> psycopg.OperationalError:
+    """Learn what the pool does not tell: why no connection can be made, if none can."""
+    try:
+        psycopg.connect(**conn_params).close()
+    except psycopg.OperationalError as error:
+        return error
+    return timeout

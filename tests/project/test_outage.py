@@ -36,8 +36,8 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 class Visitor:
     """Somebody with a browser: keeps cookies, sends the token of the form it was shown."""
 
-    def __init__(self, site: str) -> None:
-        self.site = site
+    def __init__(self, site: WebServer) -> None:
+        self.address = site.address
         cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         self.opener = urllib.request.build_opener(cookies, NoRedirects)
         self.token = ""
@@ -51,7 +51,7 @@ class Visitor:
     def _open(self, path: str, form: dict[str, str] | None) -> tuple[int, str]:
         data = urllib.parse.urlencode(form).encode() if form else None
         try:
-            answer = self.opener.open(f"{self.site}{path}", data, timeout=30)
+            answer = self.opener.open(f"{self.address}{path}", data, timeout=30)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:
@@ -82,11 +82,11 @@ def database(
 
 
 @pytest.fixture
-def site(database: tuple[EmbeddedPostgres, str], tmp_path: Path) -> Iterator[str]:
+def site(database: tuple[EmbeddedPostgres, str], tmp_path: Path) -> Iterator[WebServer]:
     web = WebServer(url=database[1], log=tmp_path / "web.log")
     try:
         web.wait_until_ready()
-        yield web.address
+        yield web
     finally:
         web.stop()
     assert "Traceback" not in web.log
@@ -102,7 +102,7 @@ def users_and_jobs(url: str) -> tuple[set[int], list[int]]:
 
 
 def test_a_form_sent_while_the_database_is_stopped_is_answered_503_and_saves_nothing(
-    database: tuple[EmbeddedPostgres, str], site: str
+    database: tuple[EmbeddedPostgres, str], site: WebServer
 ) -> None:
     server, url = database
     visitor = Visitor(site)
@@ -114,6 +114,7 @@ def test_a_form_sent_while_the_database_is_stopped_is_answered_503_and_saves_not
     assert status == 503
     assert "most likely not saved" in page
     assert visitor.get("/users/")[0] == 503
+    assert re.search("POST /users/new/ answered 503: .*: No such file or directory", site.log)
 
     server.ensure_running()
     assert users_and_jobs(url) == before
@@ -125,7 +126,7 @@ def test_a_form_sent_while_the_database_is_stopped_is_answered_503_and_saves_not
 
 
 def test_a_database_stopped_amid_many_forms_leaves_every_user_with_one_job(
-    database: tuple[EmbeddedPostgres, str], site: str
+    database: tuple[EmbeddedPostgres, str], site: WebServer
 ) -> None:
     server, url = database
     statuses: list[int] = []

@@ -78,3 +78,21 @@ def test_a_pool_that_gets_no_connection_says_so_too(closed_port: int) -> None:
     with pytest.raises(DatabaseUnreachable, match=rf"at 127.0.0.1:{closed_port}, "):
         connect_to(wrapper)
     wrapper.close_pool()
+
+
+@pytest.mark.django_db
+def test_a_pool_whose_connections_are_all_in_use_is_not_called_a_server_that_is_away() -> None:
+    pool = {"min_size": 1, "max_size": 1, "timeout": 0.2}
+    settings = connections["default"].settings_dict | {
+        "OPTIONS": {"pool": pool},
+        "CONN_MAX_AGE": 0,
+        "NAME": "postgres",
+    }
+    first, second = (DatabaseWrapper(dict(settings), alias="crowded") for _ in range(2))
+    first.connect()
+    try:
+        with pytest.raises(DatabaseUnreachable, match=r"couldn't get a connection after 0\.20 sec"):
+            second.connect()
+    finally:
+        first.close()
+        first.close_pool()
