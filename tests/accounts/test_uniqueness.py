@@ -122,6 +122,17 @@ def test_createsuperuser_says_in_a_line_what_does_not_fit(
     assert User.objects.count() == 1
 
 
+def test_createsuperuser_does_not_hide_an_error_about_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise IntegrityError("something else")
+
+    monkeypatch.setattr(User, "save", fail)
+    with pytest.raises(IntegrityError, match="something else"):
+        call_command("createsuperuser", "--noinput", "--username=bob", "--email=b@example.org")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_take_a_name_at_once_one_gets_it_and_the_others_are_told(
     in_threads: Callable[..., list[BaseException | None]], administrator: User

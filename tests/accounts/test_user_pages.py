@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import authenticate
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -232,6 +232,18 @@ def test_a_user_deleted_while_being_edited_stays_deleted(
     monkeypatch.setattr(UserFormMixin, "form_valid", too_late)
     assert as_administrator.post(f"/users/{user.pk}/{page}/", form).status_code == 404
     assert not User.objects.filter(pk=user.pk).exists()
+
+
+def test_an_edit_that_fails_for_another_reason_is_not_called_a_deletion(
+    as_administrator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise DatabaseError("something else")
+
+    user = User.objects.create_user("alice")
+    monkeypatch.setattr(User, "save", fail)
+    with pytest.raises(DatabaseError, match="something else"):
+        as_administrator.post(f"/users/{user.pk}/edit/", {"username": "alicia"})
 
 
 def test_a_password_is_set_and_taken_away(as_administrator: Client) -> None:

@@ -7,17 +7,21 @@ import pwd
 import shutil
 import tempfile
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import coverage
 import pytest
+from coverage.exceptions import CoverageWarning
 
 from project.postgres import binaries, talk
 from project.postgres.account import Account
+from tests.processes import ROOT
 from tests.project.conftest import needs_proc, needs_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from project.postgres.embedded import EmbeddedPostgres
 
@@ -29,25 +33,58 @@ def run_as(name: str, function: Callable[[], object]) -> str:
     """
     account = pwd.getpwnam(name)
     reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        # Threads that other tests left behind are not needed here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(account.pw_gid)
-            os.setuid(account.pw_uid)
-            answer = str(function())
-        except BaseException as error:  # noqa: BLE001  # handed to the test
-            answer = f"{type(error).__name__}: {error}"
-        os.write(writer, answer.encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as file:
-        answer = file.read()
-    os.waitpid(child, 0)
+    with tempfile.TemporaryDirectory(prefix="joblogs-test-") as folder:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        seen = Path(folder) / "coverage"
+        with warnings.catch_warnings():
+            # Threads that other tests left behind are not needed here.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            try:
+                with measured_anew(seen):
+                    os.setgroups([])
+                    os.setgid(account.pw_gid)
+                    os.setuid(account.pw_uid)
+                    answer = str(function())
+            except BaseException as error:  # noqa: BLE001  # handed to the test
+                answer = f"{type(error).__name__}: {error}"
+            os.write(writer, answer.encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as file:
+            answer = file.read()
+        os.waitpid(child, 0)
+        count(seen)
     return answer
+
+
+@contextmanager
+def measured_anew(file: Path) -> Iterator[None]:
+    """If coverage is measured, measure it in a fork into a file that its account can write."""
+    outer = coverage.Coverage.current()
+    if outer is None:
+        yield
+        return
+    outer.stop()
+    inner = coverage.Coverage(
+        data_file=str(file), data_suffix=False, config_file=str(ROOT / "pyproject.toml")
+    )
+    # It misses the modules' own lines, which the outer one has.
+    warnings.simplefilter("ignore", CoverageWarning)
+    inner.start()
+    try:
+        yield
+    finally:
+        inner.stop()
+        inner.save()
+
+
+def count(file: Path) -> None:
+    """Add what a fork has measured to what is reported in the end."""
+    outer = coverage.Coverage.current()
+    if outer and file.exists():
+        shutil.copy(file, f"{outer.get_data().base_filename()}.{file.parent.name}")
 
 
 def started(server: EmbeddedPostgres) -> Callable[[], str]:

@@ -1,0 +1,110 @@
+"""What the embedded server, and those who run it, refuse or give up, and how they say so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+
+from project.management.commands import dev
+from project.postgres import locks, runtime
+from project.postgres.account import Account, account_for
+from project.postgres.errors import DatabaseUnreachable
+from project.postgres.log import ServerLog
+from project.reloader import Reloader
+from tests.project.conftest import needs_root
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from project.postgres.embedded import EmbeddedPostgres
+
+
+@pytest.fixture
+def silent(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedPostgres]:
+    """A server that holds its lock and says nothing; nobody has the patience to wait for it."""
+    lock = locks.open_private(server.folder / "server.lock")
+    assert locks.try_lock(lock)
+    monkeypatch.setattr(locks, "attempts", lambda *_: iter([0.0, 10.0]))
+    yield server
+    monkeypatch.undo()
+    os.close(lock)
+
+
+def test_a_server_that_does_not_answer_is_given_up(silent: EmbeddedPostgres) -> None:
+    (silent.data / "postmaster.pid").write_text("nonsense")
+    with pytest.raises(DatabaseUnreachable, match="it did not answer within"):
+        silent.ensure_running()
+    # Should it live all the same, it ends when it finds this file gone.
+    assert not (silent.data / "postmaster.pid").exists()
+
+
+def test_a_server_that_does_not_stop_is_given_up(silent: EmbeddedPostgres) -> None:
+    with pytest.raises(DatabaseUnreachable, match="it did not stop within"):
+        silent.stop()
+
+
+def test_a_file_system_whose_locks_are_feigned_is_refused(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "try_lock", lambda *_, **__: True)
+    with pytest.raises(ImproperlyConfigured, match="cannot lock files"):
+        server.ensure_running()
+
+
+def test_a_machine_without_a_folder_for_the_socket_is_told_so(
+    server: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_candidates", lambda: [str(tmp_path / "missing")])
+    with pytest.raises(ImproperlyConfigured, match="Set TMPDIR to a writable folder"):
+        server.ensure_running()
+
+
+@needs_root
+def test_a_folder_that_runs_no_programs_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoPrograms:
+        f_flag = os.ST_NOEXEC
+
+    account = Account(1, 1, switch=True)
+    monkeypatch.setattr(os, "statvfs", lambda _: NoPrograms)
+    assert not runtime._can_enter(tmp_path, account)
+
+
+@needs_root
+def test_root_is_refused_where_it_cannot_switch_accounts_safely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ImproperlyConfigured, match="run this as an ordinary user"):
+        account_for(tmp_path)
+
+
+def test_a_log_that_does_not_exist_has_no_complaint(tmp_path: Path) -> None:
+    assert ServerLog(tmp_path / "missing.log").last_complaint() == ""
+
+
+def test_dev_without_its_packages_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "find_spec", lambda _: None)
+    with pytest.raises(CommandError, match="honcho, watchfiles"):
+        call_command("dev")
+
+
+def test_a_command_that_does_not_stop_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("project.reloader.PATIENCE", 0.1)
+    ready = tmp_path / "ready"
+    deaf = "trap '' TERM; : > \"$0\"; while :; do sleep 0.1; done"
+    reloader = Reloader(["/bin/sh", "-c", deaf, str(ready)], os.getpid())
+    reloader.start()
+    wait_for(ready.exists)
+    assert reloader.stop() == 128 + signal.SIGKILL
