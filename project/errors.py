@@ -6,9 +6,11 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+import psycopg
 from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.template.loader import render_to_string
+from procrastinate.exceptions import ConnectorException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 5  # seconds
+OUTAGES = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class DatabaseOutageMiddleware:
@@ -45,11 +48,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _is_outage(error: BaseException | None) -> bool:
-    return isinstance(error, OperationalError | InterfaceError)
+    # Procrastinate's errors have psycopg's behind them.
+    while error and not isinstance(error, OUTAGES):
+        error = error.__cause__
+    return error is not None
 
 
 def _unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse:
-    logger.error("%s %s answered 503: %s", request.method, request.path, error)
+    reason = error.__cause__ if isinstance(error, ConnectorException) else error
+    logger.error("%s %s answered 503: %s", request.method, request.path, reason)
     # Rendered without the request, whose user would be looked up in the database.
     return HttpResponse(
         render_to_string("503.html"), status=503, headers={"Retry-After": str(RETRY_AFTER)}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from django.contrib.auth import authenticate
 from django.db import OperationalError
 from django.template.loader import get_template
+from procrastinate.exceptions import ConnectorException
 
 from project.postgres.errors import DatabaseUnreachable
 
@@ -90,12 +92,18 @@ def test_an_error_of_ours_is_a_page_without_details(
     assert "Joblogs" in response.content.decode()
 
 
-@pytest.mark.parametrize("error", [OperationalError, DatabaseUnreachable])
+def while_deferring(reason: str) -> Exception:
+    error = ConnectorException()
+    error.__cause__ = psycopg.errors.AdminShutdown(reason)
+    return error
+
+
+@pytest.mark.parametrize("error", [OperationalError, DatabaseUnreachable, while_deferring])
 @pytest.mark.parametrize("place", ["view", "middleware"])
 def test_a_database_that_is_away_is_a_page_that_says_so(
     as_looker: Client,
     monkeypatch: pytest.MonkeyPatch,
-    error: type[Exception],
+    error: Callable[[str], Exception],
     place: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -109,7 +117,8 @@ def test_a_database_that_is_away_is_a_page_that_says_so(
     assert response.status_code == 503
     assert response["Retry-After"] == "5"
     assert "most likely not saved" in response.content.decode()
-    assert "GET /users/ answered 503: no way there" in caplog.text
+    assert "GET /users/ answered 503: " in caplog.text
+    assert "no way there" in caplog.text
 
 
 OURS = ["/users/", "/users/new/", "/logs/", "/password/", "/login/"]
