@@ -87,7 +87,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         )
 
 
-class JobManager(ProcrastinateReadOnlyManager.from_queryset(JobQuerySet)):  # type: ignore[misc]
+class JobManager(ProcrastinateReadOnlyManager.from_queryset(JobQuerySet)):  # type: ignore[misc]  # untyped
     """Procrastinate's own manager, which writes nothing, with our questions."""
 
 

@@ -116,7 +116,7 @@ def run_jobs(transactional_db: None) -> Callable[..., None]:
                     install_signal_handlers=False,
                 )
 
-        with app.replace_connector(app.connector.get_worker_connector()):  # type: ignore[attr-defined]
+        with app.replace_connector(app.connector.get_worker_connector()):  # type: ignore[attr-defined]  # ours
             # In a thread of its own, as Django forbids its connection where a loop runs.
             thread = threading.Thread(target=asyncio.run, args=[work()])
             thread.start()

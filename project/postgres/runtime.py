@@ -83,7 +83,7 @@ def _candidates() -> list[str]:
     example = f"/{_PREFIX}12345678/{socket_of(Path()).name}"
     return [
         parent
-        for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108
+        for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 (mkdtemp)
         if _PLAIN.fullmatch(parent) and len(os.fsencode(parent + example)) <= _LONGEST_SOCKET_PATH
     ]
 
@@ -95,5 +95,5 @@ def _can_enter(folder: Path, account: Account) -> bool:
     if os.statvfs(folder).f_flag & os.ST_NOEXEC:
         return False
     test = ["/bin/sh", "-c", 'test -w "$0" && test -x "$0"', str(folder)]
-    result = subprocess.run(test, **account.run_as, cwd="/", check=False)  # noqa: S603
+    result = subprocess.run(test, **account.run_as, cwd="/", check=False)  # noqa: S603 (sh)
     return result.returncode == 0

@@ -165,7 +165,7 @@ def test_a_name_taken_between_check_and_saving_is_an_error_on_the_page(
     def overtaken(user: User, *args: object, **kwargs: object) -> None:
         monkeypatch.setattr(User, "save", save)
         User.objects.create_user("ALICE")
-        user.save(*args, **kwargs)  # type: ignore[arg-type]
+        user.save(*args, **kwargs)  # type: ignore[arg-type]  # as given
 
     monkeypatch.setattr(User, "save", overtaken)
     form = {"username": "alice", "usable_password": "false"}

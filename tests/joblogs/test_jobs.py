@@ -199,7 +199,7 @@ def test_a_job_deferred_inside_a_task_waits_for_the_tasks_commit(
             with psycopg.connect(database_url()) as other:
                 query = "SELECT count(*) FROM procrastinate_jobs WHERE args = %s"
                 row = other.execute(query, [psycopg.types.json.Jsonb({"user_id": user.pk})])
-                seen.append(row.fetchone()[0])  # type: ignore[index]
+                seen.append(row.fetchone()[0])  # type: ignore[index]  # one row
 
     task(dawdle).defer()
     run_jobs()

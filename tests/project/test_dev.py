@@ -99,7 +99,7 @@ def start_dev(checkout: Checkout, tmp_path: Path) -> Iterator[Callable[..., Dev]
         for pid in processes_in(dev.checkout.folder):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_for(lambda dev=dev: not processes_in(dev.checkout.folder))  # type: ignore[misc]
+        wait_for(lambda dev=dev: not processes_in(dev.checkout.folder))  # type: ignore[misc]  # typed lambda
 
 
 @pytest.fixture
