@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from environs import Env
 
 
+CONNECT_TIMEOUT = 5  # seconds; psycopg would wait for two minutes
+
+
 def database(env: Env, base_dir: Path) -> dict[str, Any]:
     """Return the entry of DATABASES: DATABASE_URL's server, or the embedded one when it is unset.
 
@@ -57,8 +60,17 @@ def _parse(url: str) -> dict[str, Any]:
         parts: dict[str, Any] = dict(conninfo_to_dict(url))
     except ProgrammingError as error:
         raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {str(error).strip()}") from None
-    if not parts.get("dbname"):
+    name = parts.get("dbname", "")
+    if not name:
         raise ImproperlyConfigured("DATABASE_URL names no database: postgres://host/NAME")
+    if "@" in name or "/" in name:
+        # Part of a password, most likely: nothing to repeat in a message.
+        raise ImproperlyConfigured(
+            "DATABASE_URL cannot be read: write / as %2F and @ as %40 in its user and password."
+        )
+    timeout = str(parts.setdefault("connect_timeout", CONNECT_TIMEOUT))
+    if not timeout.isdecimal():
+        raise ImproperlyConfigured("DATABASE_URL: connect_timeout must be a number of seconds.")
     return {
         "NAME": parts.pop("dbname"),
         "USER": parts.pop("user", ""),

@@ -90,8 +90,14 @@ def _for_the_shell(status: int) -> int:
 
 def _exists(pid: int) -> bool:
     try:
+        # Linux: one that was killed and not yet waited for is gone, too.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        if Path("/proc/self").exists():
+            return False
+    try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except OSError:
         return False
     return True
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from typing import TYPE_CHECKING
 
-from honcho.manager import SYSTEM_PRINTER_NAME, Manager  # type: ignore[import-untyped]  # no types
+from honcho.manager import KILL_WAIT, SYSTEM_PRINTER_NAME, Manager  # type: ignore[import-untyped]  # no types
 from honcho.printer import Message, Printer  # type: ignore[import-untyped]  # no types
 
 if TYPE_CHECKING:
@@ -36,8 +36,10 @@ class Runner(Manager):  # type: ignore[misc]  # honcho has no types
             for known in self._processes.values():
                 if "pid" in known and "returncode" not in known:
                     self._procmgr.terminate(known["pid"])
-            # What honcho runs them in ignores requests to stop, and would be waited for at exit.
+            # What honcho runs them in ends with them, ignores requests to stop, and would be
+            # waited for at exit.
             for process in multiprocessing.active_children():
+                process.join(KILL_WAIT)
                 process.kill()
             raise
         return 0 if self.asked_to_stop else int(self.returncode)
@@ -57,7 +59,13 @@ class _SystemPrinter(Printer):  # type: ignore[misc]  # honcho has no types
         self.runner = runner
 
     def write(self, message: Message) -> None:
-        super().write(message)
+        try:
+            super().write(message)
+        except OSError:
+            # Nobody reads any more: the terminal was closed, or `head` has seen enough.
+            self.output.discard()
+            self.runner.asked_to_stop = True
+            self.runner.terminate()
         if message.name == SYSTEM_PRINTER_NAME:
             if message.data in _REQUESTS:
                 self.runner.asked_to_stop = True
@@ -81,6 +89,11 @@ class _Unbuffered:
         data = text.encode(errors="replace")
         while data:
             data = data[os.write(self.descriptor, data) :]
+
+    def discard(self) -> None:
+        """Send all that is still to come nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.descriptor)
 
     def flush(self) -> None:
         """Do nothing: all is written."""

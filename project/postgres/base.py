@@ -61,7 +61,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def _reason(timeout: PoolTimeout, conn_params: dict[str, Any]) -> psycopg.OperationalError:
     """Learn what the pool does not tell: why no connection can be made, if none can."""
     try:
-        psycopg.connect(**conn_params).close()
+        psycopg.connect(**conn_params | {"connect_timeout": 2}).close()
     except psycopg.OperationalError as error:
         return error
     return timeout

@@ -6,6 +6,7 @@ The package is never imported: its own start and stop code is not used.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -48,12 +49,15 @@ def runs(installation: Path, account: Account) -> bool:
     return result.returncode == 0
 
 
-def copy_installation(source: Path, target: Path, account: Account) -> Path:
-    """Copy what a server needs into the folder `target`, and return the copy.
+def copy_installation(source: Path, target: Path) -> Path:
+    """Copy what a server needs into the folder `target`, which is made anew; return the copy.
 
     The layout is the package's, as its programs find their libraries relative to themselves.
     """
+    if target.is_symlink() or (target.exists() and target.stat().st_uid != os.geteuid()):
+        raise ImproperlyConfigured(f"{target} is somebody else's: remove it, or set TMPDIR.")
     shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(mode=0o755)
     copy = target / _PACKAGE / _INSTALLATION
     (copy / "bin").mkdir(parents=True)
     for program in ("postgres", "initdb"):
@@ -67,5 +71,4 @@ def copy_installation(source: Path, target: Path, account: Account) -> Path:
     libraries = source.parent.with_name(f"{_PACKAGE}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, target / libraries.name)
-    account.take_tree(target)
     return copy

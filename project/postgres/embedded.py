@@ -18,6 +18,7 @@ import signal
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -27,15 +28,50 @@ from project.postgres.cluster import Cluster
 from project.postgres.errors import DatabaseUnreachable
 from project.postgres.log import ServerLog
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 DATABASE = "joblogs"
 # A server makes its socket at once; one that has none lost it, say to a clean-up of /tmp.
 _SOCKET_GRACE = 3.0
 
 
+# libpq's variables that lead to no other server.
+_HARMLESS_VARIABLES = {"PGAPPNAME", "PGOPTIONS", "PGTZ"}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
 @functools.cache
 def server_in(folder: Path) -> EmbeddedPostgres:
-    """Return this process's one EmbeddedPostgres for the folder."""
+    """Return this process's one EmbeddedPostgres for the folder.
+
+    From here on this process and those it starts connect to no other server: what the environment
+    tells libpq of one (PGHOSTADDR, PGSERVICE, ...) is for commands with DATABASE_URL.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        if name not in _HARMLESS_VARIABLES:
+            del os.environ[name]
     return EmbeddedPostgres(folder)
+
+
+def _explained(
+    method: Callable[Concatenate[EmbeddedPostgres, P], T],
+) -> Callable[Concatenate[EmbeddedPostgres, P], T]:
+    """Tell in one line of files that cannot be used."""
+
+    @functools.wraps(method)
+    def explain(server: EmbeddedPostgres, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(server, *args, **kwargs)
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"The embedded database cannot use {error.filename or server.folder}: "
+                f"{error.strerror}. Use a checkout of your own, or set DATABASE_URL."
+            ) from error
+
+    return explain
 
 
 class EmbeddedPostgres:
@@ -58,6 +94,7 @@ class EmbeddedPostgres:
         self._use_guard = threading.Lock()
         self._has_answered = False
 
+    @_explained
     def ensure_running(self, *, suspect: bool = False) -> Path:
         """Start the server unless it runs, and return the folder of its socket, libpq's host.
 
@@ -74,16 +111,19 @@ class EmbeddedPostgres:
         self._has_answered = True
         return host
 
+    @_explained
     def running_host(self) -> Path | None:
         """Return the folder of the socket if the server runs, without starting anything."""
         return self._live_host(ask=True)
 
+    @_explained
     def stop(self) -> None:
         """Stop the server, whoever uses it; their open transactions are rolled back."""
         if self.folder.is_dir():
             with locks.locked(self._start_lock):
                 self._stop()
 
+    @_explained
     def stop_if_unused(self) -> bool:
         """Stop the server unless another process uses it; say whether it is stopped now."""
         if not self.folder.is_dir():
@@ -108,11 +148,6 @@ class EmbeddedPostgres:
             self.folder.mkdir(mode=0o700)
         except FileExistsError:
             return
-        except OSError as error:
-            raise ImproperlyConfigured(
-                f"The embedded database cannot make its folder {self.folder}: {error.strerror}. "
-                "Use a checkout of your own, or set DATABASE_URL."
-            ) from None
         if account.switch:
             # The checkout's owner may want to use it too.
             owner = self.folder.parent.stat()
@@ -156,8 +191,9 @@ class EmbeddedPostgres:
                 elif started:
                     raise self._failure("it stopped at once")
                 else:
-                    self._start(lock)
+                    # First, so that it is known also when Ctrl-C comes in between.
                     started = self.started_here = True
+                    self._start(lock)
             finally:
                 # The server has inherited it, and with it the lock.
                 os.close(lock)

@@ -76,7 +76,8 @@ def usable_installation(folder: Path, account: Account) -> Path:
     installation = binaries.find_installation()
     if not account.switch or binaries.runs(installation, account):
         return installation
-    return binaries.copy_installation(installation, folder / "postgres", account)
+    # Not into the folder, which is the account's: root's own, which the account may only read.
+    return binaries.copy_installation(installation, folder.with_name(f"{folder.name}-programs"))
 
 
 def _candidates() -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import sys
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,7 +14,7 @@ from psycopg.pq import PGconn, Ping
 
 from project.postgres.cluster import SUPERUSER
 from project.postgres.errors import DatabaseUnreachable
-from project.postgres.runtime import PORT
+from project.postgres.runtime import PORT, socket_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,13 +40,25 @@ def version(host: Path) -> str:
 
 
 def postmaster_pid(host: Path) -> int | None:
-    """Return the server's process id, as the server itself gives it, or None without an answer."""
-    try:
-        with _connect(host) as connection:
-            row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
-    except DatabaseUnreachable:
-        return None
-    return int(row[0].split("\n")[0]) if row else None
+    """Return the id of the process that listens on the socket, or None without one.
+
+    The kernel tells it. The server's own postmaster.pid may have been changed by others.
+    """
+    # macOS: SOL_LOCAL and LOCAL_PEERPID, which Python does not name.
+    level, option = (
+        (socket.SOL_SOCKET, socket.SO_PEERCRED) if sys.platform == "linux" else (0, 0x002)
+    )
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(str(socket_of(host)))
+        except OSError:
+            return None
+        # On Linux user and group follow the process id.
+        answer = probe.getsockopt(level, option, struct.calcsize("3i"))
+    pid = int(struct.unpack_from("i", answer)[0])
+    # 0 is somebody in another pid namespace.
+    return pid if pid > 1 else None
 
 
 def _connect(host: Path) -> psycopg.Connection:

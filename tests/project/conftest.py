@@ -77,7 +77,9 @@ def discard(server: EmbeddedPostgres) -> None:
     server.stop_if_unused()
     server.stop()
     with suppress(FileNotFoundError):
-        shutil.rmtree((server.folder / "runtime").read_text(), ignore_errors=True)
+        runtime = (server.folder / "runtime").read_text()
+        for folder in (runtime, f"{runtime}-programs"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

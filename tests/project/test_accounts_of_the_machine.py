@@ -197,7 +197,7 @@ def test_a_stranger_is_told_whose_checkout_it_is(
     ordinary_users: dict[str, Path], new_server: Callable[[Path], EmbeddedPostgres]
 ) -> None:
     server = new_server(ordinary_users["nobody"])
-    assert "cannot make its folder" in run_as("daemon", started(server))
+    assert "cannot use" in run_as("daemon", started(server))
     assert run_as("nobody", started(server)).startswith("/")
     assert "belongs to nobody: run this as nobody" in run_as("daemon", started(server))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -187,6 +188,23 @@ def test_ctrl_c_while_it_sets_up_stops_the_database_too(
     wait_for(checkout.server.running_host)
     assert dev.end(signal.SIGINT) == 0
     assert processes_in(checkout.folder) == {}
+
+
+def test_closing_its_terminal_stops_everything(dev: Dev) -> None:
+    assert dev.end(signal.SIGHUP) == 0
+    assert dev.log.endswith("Database stopped.\n")
+
+
+def test_two_at_once_prepare_the_database_one_after_the_other(
+    checkout: Checkout, start_dev: Callable[..., Dev]
+) -> None:
+    shutil.rmtree(checkout.server.data, ignore_errors=True)
+    both = [start_dev(), start_dev()]
+    for dev in both:
+        dev.wait_until_ready()
+    assert sum("Database ready, 0 migrations applied." in dev.log for dev in both) == 1
+    assert sum(bool(PASSWORD.search(dev.log)) for dev in both) == 1
+    assert [dev.end(signal.SIGINT) for dev in both] == [0, 0]
 
 
 def test_a_change_of_code_starts_both_again(dev: Dev) -> None:

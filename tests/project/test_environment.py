@@ -37,7 +37,7 @@ def test_without_a_url_the_embedded_server_is_used(monkeypatch: pytest.MonkeyPat
                 "PASSWORD": "s@crt",
                 "HOST": "db.example.org",
                 "PORT": "5433",
-                "OPTIONS": {},
+                "OPTIONS": {"connect_timeout": 5},
             },
         ),
         (
@@ -67,14 +67,17 @@ def test_a_url_is_read_as_libpq_reads_it(
         ("sqlite:///db.sqlite3", "PostgreSQL only"),
         ("postgres://db.example.org", "names no database"),
         ("postgres://db.example.org/jobs?nonsense=1", "cannot be read"),
+        ("postgres://db.example.org/jobs?connect_timeout=soon", "must be a number of seconds"),
+        ("postgres://alice:s3/cr@et@db.example.org/jobs", "write / as %2F and @ as %40"),
     ],
 )
 def test_a_url_that_does_not_fit_is_explained(
     monkeypatch: pytest.MonkeyPatch, url: str, message: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
-    with pytest.raises(ImproperlyConfigured, match=message):
+    with pytest.raises(ImproperlyConfigured, match=message) as caught:
         database(Env(), HERE)
+    assert "et@" not in str(caught.value)
 
 
 def test_the_web_server_keeps_a_pool_and_others_a_connection_a_thread(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,18 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from project.management.commands import dev
-from project.postgres import locks, runtime
+from project.postgres import binaries, locks, runtime, talk
 from project.postgres.account import Account, account_for
+from project.postgres.embedded import EmbeddedPostgres
 from project.postgres.errors import DatabaseUnreachable
 from project.postgres.log import ServerLog
-from project.reloader import Reloader
+from project.reloader import Reloader, _exists
 from tests.project.conftest import needs_root
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from project.postgres.embedded import EmbeddedPostgres
 
 
 @pytest.fixture
@@ -65,6 +65,43 @@ def test_a_machine_without_a_folder_for_the_socket_is_told_so(
     monkeypatch.setattr(runtime, "_candidates", lambda: [str(tmp_path / "missing")])
     with pytest.raises(ImproperlyConfigured, match="Set TMPDIR to a writable folder"):
         server.ensure_running()
+
+
+@pytest.mark.parametrize("content", ["{pid}", "", "garbage", "-1"])
+def test_stopping_it_ends_no_process_but_its_own(server: EmbeddedPostgres, content: str) -> None:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        try:
+            host = server.ensure_running()
+            (server.data / "postmaster.pid").write_text(content.format(pid=stranger.pid))
+            server.stop()
+            assert stranger.poll() is None
+            assert not talk.answers(host)
+        finally:
+            stranger.kill()
+
+
+def test_a_folder_that_is_a_file_is_told_in_a_line(
+    server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    (tmp_path / "a file").touch()
+    impossible = EmbeddedPostgres(tmp_path / "a file" / ".postgres")
+    with pytest.raises(ImproperlyConfigured, match=r"cannot use .*a file/.postgres: Not a dir"):
+        impossible.ensure_running()
+
+
+def test_programs_of_somebody_else_are_not_used(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "programs"
+    target.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ImproperlyConfigured, match="is somebody else's"):
+        binaries.copy_installation(binaries.find_installation(), target)
+
+
+def test_one_that_was_killed_and_not_waited_for_counts_as_gone() -> None:
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not _exists(process.pid)
+    assert _exists(os.getpid())
 
 
 @needs_root

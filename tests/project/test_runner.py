@@ -15,7 +15,6 @@ from honcho.printer import Message  # type: ignore[import-untyped]  # no types
 
 from project.runner import Runner
 from tests.processes import ROOT
-from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,19 +103,41 @@ import os, pathlib
 
 from project.runner import Runner
 
-runner = Runner(1)
+class Failing(Runner):
+    def _all_started(self):
+        raise RuntimeError("a mistake of ours")
+
+runner = Failing(1)
 runner.add("one", "echo $$ > {pid_file}; exec sleep 60", os.environ, pathlib.Path.cwd())
-os.close(1)
 runner.run()
 """
 
 
-def test_a_log_that_cannot_be_written_ends_it_and_what_it_runs(tmp_path: Path) -> None:
+def test_a_mistake_ends_it_and_what_it_runs(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     result = run_script(FAILS_AMID.format(pid_file=pid_file))
     assert result.returncode == 1
-    assert "Bad file descriptor" in result.stderr
-    wait_for(lambda: not pid_file.exists() or not is_alive(int(pid_file.read_text())))
+    assert "a mistake of ours" in result.stderr
+    assert not pid_file.exists() or not is_alive(int(pid_file.read_text()))
+
+
+LOG_IS_CLOSED = """
+import os, pathlib, sys
+
+from project.runner import Runner
+
+runner = Runner(1)
+runner.add("one", "echo $$ > {pid_file}; exec sleep 60", os.environ, pathlib.Path.cwd())
+os.close(1)
+sys.exit(runner.run())
+"""
+
+
+def test_a_log_that_nobody_reads_any_more_is_a_request_to_stop(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    result = run_script(LOG_IS_CLOSED.format(pid_file=pid_file))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not pid_file.exists() or not is_alive(int(pid_file.read_text()))
 
 
 def is_alive(pid: int) -> bool:

@@ -80,6 +80,24 @@ def test_a_pool_that_gets_no_connection_says_so_too(closed_port: int) -> None:
     wrapper.close_pool()
 
 
+def test_a_server_that_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = str(silent.getsockname()[1])
+        options = {"connect_timeout": 1}
+        wrapper = database(HOST="127.0.0.1", PORT=port, NAME="shop", OPTIONS=options)
+        with pytest.raises(DatabaseUnreachable, match="timeout"):
+            connect_to(wrapper)
+
+
+def test_what_the_environment_says_of_other_servers_does_not_reach_the_embedded_one(
+    checkout: Checkout,
+) -> None:
+    elsewhere = {"PGHOSTADDR": "127.0.0.1", "PGSERVICE": "nope", "PGREQUIREAUTH": "scram-sha-256"}
+    for command in (["postgres", "start"], ["dbshell", "--", "-c", "select 1"]):
+        result = checkout.manage(*command, env=environment(**elsewhere))
+        assert (result.returncode, result.stderr) == (0, "")
+
+
 @pytest.mark.django_db
 def test_a_pool_whose_connections_are_all_in_use_is_not_called_a_server_that_is_away() -> None:
     pool = {"min_size": 1, "max_size": 1, "timeout": 0.2}

@@ -8,6 +8,7 @@ import shlex
 import signal
 import socket
 import sys
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ HOST = "127.0.0.1"
 GRACE = "3"
 PAGES = {"Users": "/users/", "Logs": "/logs/", "Admin": "/admin/"}
 CODE = ("project", "accounts", "joblogs")
+# Any number that is the same in each process.
+_PREPARING = 7_562_564_705
 
 
 class Command(BaseCommand):
@@ -37,8 +40,8 @@ class Command(BaseCommand):
         "the embedded PostgreSQL unless DATABASE_URL is set, applies migrations, and creates the "
         "administrator 'admin' while there is no user. Ctrl-C (or SIGTERM) stops everything, the "
         "database last if this command started it and no other process uses it; the exit status "
-        "is 0 then. When the site or the worker ends by itself, the rest is stopped and its exit "
-        "status is the command's (128+n after signal n)."
+        "is 0 then (130 for a Ctrl-C before it has begun). When the site or the worker ends by "
+        "itself, the rest is stopped and its exit status is the command's (128+n after signal n)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -48,12 +51,14 @@ class Command(BaseCommand):
         if not (find_spec("honcho") and find_spec("watchfiles")):
             raise CommandError("dev needs the dependency group 'embedded': honcho, watchfiles.")
         _check_port(port)
-        # SIGTERM is to clean up as Ctrl-C does.
+        # SIGTERM, and a terminal that is closed, are to clean up as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         connection = connections[DEFAULT_DB_ALIAS]
         server = connection.embedded if isinstance(connection, DatabaseWrapper) else None
         status = 0
         try:
+            _wait_for_ones_turn()
             self.migrate()
             self.create_administrator()
             connections.close_all()
@@ -68,6 +73,7 @@ class Command(BaseCommand):
             # From here on a second Ctrl-C could only leave the database running.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             connections.close_all()
             if server and server.started_here:
                 stopped = server.stop_if_unused()
@@ -91,6 +97,20 @@ class Command(BaseCommand):
         password = secrets.token_urlsafe(12)
         users.create_superuser(username="admin", password=password)
         self.stdout.write(f"Log in as admin with password {password} (shown only this once).")
+
+
+def _wait_for_ones_turn() -> None:
+    """Let one process at a time prepare the database, until it closes its connection.
+
+    Asked for again and again instead of waited for in the database, where migrations that build an
+    index CONCURRENTLY would wait for the waiting one.
+    """
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        while True:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_PREPARING])
+            if cursor.fetchone() == (True,):
+                return
+            time.sleep(0.1)
 
 
 def _check_port(port: int) -> None:
