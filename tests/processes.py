@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlencode
@@ -96,6 +95,6 @@ class WebServer(Process):
     def _answers(self) -> bool:
         try:
             urllib.request.urlopen(f"{self.address}/login/", timeout=5).close()  # noqa: S310  # ours
-        except urllib.error.URLError:
+        except OSError:
             return False
         return True

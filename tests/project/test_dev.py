@@ -12,7 +12,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -54,7 +53,7 @@ class Dev:
         try:
             with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
                 return int(response.status)
-        except URLError:
+        except OSError:
             return 0
 
     def wait_until_ready(self) -> None:
