@@ -92,4 +92,4 @@ def test_the_keyboard_skips_to_the_content(
     expect(focused).to_have_text(re.compile("skip", re.IGNORECASE))
     expect(focused).to_be_visible()
     page.keyboard.press("Enter")
-    assert page.url.endswith("#content")
+    expect(page).to_have_url(re.compile("#content$"))
