@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not at run time
+class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     add_form = UserCreationForm
     add_fieldsets = (
         (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 
-class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # not at run time
+class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A new user, with a password or without a usable one."""
 
     class Meta:
@@ -42,7 +42,7 @@ class UserUpdateForm(forms.ModelForm[User]):
         return self.instance
 
 
-class UserPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # not at run time
+class UserPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A new password for a user, or none that can be used."""
 
     def __init__(self, *args: Any, instance: User, **kwargs: Any) -> None:

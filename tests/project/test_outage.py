@@ -115,6 +115,8 @@ def test_a_form_sent_while_the_database_is_stopped_is_answered_503_and_saves_not
     assert "most likely not saved" in page
     assert visitor.get("/users/")[0] == 503
     assert re.search("POST /users/new/ answered 503: .*: No such file or directory", site.log)
+    # Its connections are a pool's, which says so when it loses them.
+    assert "psycopg.pool" in site.log
 
     server.ensure_running()
     assert users_and_jobs(url) == before
