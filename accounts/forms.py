@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import forms
-from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UsernameField
+from django.contrib.auth.forms import (
+    AdminPasswordChangeForm,
+    AdminUserCreationForm,
+    PasswordChangeForm,
+    UsernameField,
+)
 from django.db.models import F, Q
 
 from accounts.models import User
@@ -35,11 +40,12 @@ class UserUpdateForm(forms.ModelForm[User]):
         fields = ("username", "email", "first_name", "last_name", "is_active")
         field_classes = {"username": UsernameField}
 
-    def save(self, commit: bool = True) -> User:
-        """Save the user. Raises DatabaseError when the user was deleted meanwhile."""
-        # Without force_update Django would create the user again.
-        self.instance.save(force_update=True)
-        return self.instance
+    def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance == actor:
+            # What is posted for a disabled field is ignored.
+            self.fields["is_active"].disabled = True
+            self.fields["is_active"].help_text = "You cannot deactivate your own account."
 
 
 class UserPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -48,8 +54,12 @@ class UserPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # ge
     def __init__(self, *args: Any, instance: User, **kwargs: Any) -> None:
         super().__init__(instance, *args, **kwargs)
 
+
+class OwnPasswordForm(PasswordChangeForm):
+    """A new password for oneself, by who knows the present one."""
+
     def save(self, commit: bool = True) -> User:
-        """Save the password. Raises DatabaseError when the user was deleted meanwhile."""
+        """Save the password alone: rights taken away since the page was asked for stay away."""
         user: User = super().save(commit=False)
         user.save(update_fields=["password", "updated_at"])
         return user

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import (
     CreateView,
     DeleteView,
@@ -22,6 +23,7 @@ from django.views.generic import (
 )
 from django.views.generic.detail import SingleObjectMixin
 
+from accounts import rights
 from accounts.forms import UserCreationForm, UserPasswordForm, UserSearchForm, UserUpdateForm
 from accounts.models import User
 from joblogs.models import UserLog
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.forms import BaseForm
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
 SEE_LOGS = "joblogs.view_userlog"
 
@@ -93,6 +96,10 @@ class UserMixin(StaffPermissionMixin, SingleObjectMixin[User]):
     model = User
     context_object_name = "account"
 
+    @property
+    def actor(self) -> User:
+        return rights.actor_of(self.request)
+
 
 class UserDetailView(UserMixin, DetailView[User]):
     permissions_required = ("accounts.view_user",)
@@ -100,6 +107,8 @@ class UserDetailView(UserMixin, DetailView[User]):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
+        if any(self.actor.has_perm(f"accounts.{verb}_user") for verb in ("change", "delete")):
+            context["manageable"] = not rights.obstacle_to_changing(self.actor, self.object)
         context["show_logs"] = self.request.user.has_perm(SEE_LOGS)
         if context["show_logs"]:
             context |= user_logs_context(self.object.pk, self.object.created_at)
@@ -130,11 +139,33 @@ class UserLogsView(UserMixin, DetailView[User]):
         return self.render_to_response(context | {"account": account})
 
 
+class ManagedUserMixin(UserMixin):
+    """Pages that change a user whose rights the person who asks has too; 403 when not."""
+
+    obstacle = staticmethod(rights.obstacle_to_changing)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        with transaction.atomic():
+            response: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]  # the view's
+        return response
+
+    def get_object(self, queryset: QuerySet[User] | None = None) -> User:
+        account = super().get_object(queryset)
+        if self.request.method == "POST":
+            # From here on nobody else changes it, and all that is checked stays true.
+            held = rights.hold(self.actor, [account.pk])
+            if account.pk not in held:
+                raise Http404("This user was deleted meanwhile.")
+            account = held[account.pk]
+        if obstacle := self.obstacle(self.actor, account):
+            raise PermissionDenied(obstacle)
+        return account
+
+
 class UserFormMixin(UserMixin):
     """Pages that save a user."""
 
     done: str  # what the message says has happened
-    kwargs: dict[str, Any]
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
         try:
@@ -147,11 +178,6 @@ class UserFormMixin(UserMixin):
                 raise
             form.add_error(None, conflict)
             return self.form_invalid(form)
-        except DatabaseError:
-            pk = self.kwargs.get("pk")
-            if pk is not None and not User.objects.filter(pk=pk).exists():
-                raise Http404("This user was deleted meanwhile.") from None
-            raise
         messages.success(self.request, self.done.format(account=account))
         page = "user-detail" if self.request.user.has_perm("accounts.view_user") else "home"
         return redirect(page, *([account.pk] if page == "user-detail" else []))
@@ -162,6 +188,7 @@ class UserFormMixin(UserMixin):
         return response
 
 
+@method_decorator(sensitive_post_parameters(), name="dispatch")
 class UserCreateView(UserFormMixin, CreateView[User, UserCreationForm]):
     permissions_required = ("accounts.add_user",)
     form_class = UserCreationForm
@@ -169,29 +196,33 @@ class UserCreateView(UserFormMixin, CreateView[User, UserCreationForm]):
     done = "{account} was created."
 
 
-class UserUpdateView(UserFormMixin, UpdateView[User, UserUpdateForm]):
+class UserUpdateView(ManagedUserMixin, UserFormMixin, UpdateView[User, UserUpdateForm]):
     permissions_required = ("accounts.change_user",)
     form_class = UserUpdateForm
     template_name = "accounts/user_form.html"
     done = "{account} was saved."
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"actor": self.actor}
 
-class UserPasswordView(UserFormMixin, UpdateView[User, Any]):
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class UserPasswordView(ManagedUserMixin, UserFormMixin, UpdateView[User, Any]):
     permissions_required = ("accounts.change_user",)
     form_class = UserPasswordForm
     template_name = "accounts/user_password.html"
     done = "The password of {account} was changed."
 
-    def form_valid(self, form: BaseForm) -> HttpResponse:
-        response = super().form_valid(form)
-        if self.object == self.request.user:
-            # Changing one's own password does not log one out.
-            update_session_auth_hash(self.request, self.object)
-        return response
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if kwargs["pk"] == request.user.pk:
+            # One's own is changed by who knows the present one, and cannot be taken away.
+            return redirect("password-change")
+        return super().dispatch(request, *args, **kwargs)
 
 
-class UserDeleteView(UserMixin, DeleteView[User, Any]):
+class UserDeleteView(ManagedUserMixin, DeleteView[User, Any]):
     permissions_required = ("accounts.delete_user",)
+    obstacle = staticmethod(rights.obstacle_to_deleting)
     template_name = "accounts/user_confirm_delete.html"
     http_method_names = ["get", "head", "options", "post"]
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth import aauthenticate, authenticate
+from django.contrib.auth import authenticate
+from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
@@ -18,7 +19,7 @@ from joblogs.models import Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.test import Client
+    from django.test import Client, RequestFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -70,10 +71,12 @@ def test_other_constraints_keep_their_own_place() -> None:
 
 
 @pytest.mark.parametrize("username", ["alice", "Alice", "ALICE"])
-def test_logging_in_does_not_depend_on_case(username: str) -> None:
+def test_logging_in_does_not_depend_on_case(rf: RequestFactory, username: str) -> None:
     user = User.objects.create_user("Alice", password="password")
-    assert authenticate(username=username, password="password") == user
-    found = async_to_sync(aauthenticate)(username=username, password="password")
+    request = rf.post("/login/")
+    assert authenticate(request, username=username, password="password") == user
+    backend = ModelBackend()
+    found = async_to_sync(backend.aauthenticate)(request, username=username, password="password")
     assert found == user
 
 

@@ -1,0 +1,254 @@
+"""The last active superuser stays, also when two act on each other at the same instant."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import connection, connections, transaction
+from django.test import Client
+
+from accounts import rights
+from accounts.models import User
+from joblogs.models import UserLog
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import Model
+    from django.http import HttpResponse
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ADMIN_FORM = {"is_active": "on", "is_staff": "on", "is_superuser": "on"} | {
+    "date_joined_0": "2026-01-01",
+    "date_joined_1": "12:00",
+}
+
+# What one superuser may do to another: the address, and what is posted there.
+WAYS: dict[str, tuple[str, dict[str, str]]] = {
+    "delete": ("/users/{pk}/delete/", {}),
+    "deactivate": ("/users/{pk}/edit/", {"username": "{name}"}),
+    "take the password": ("/users/{pk}/password/", {"usable_password": "false"}),
+    "delete in the admin": ("/admin/accounts/user/{pk}/delete/", {"post": "yes"}),
+    "delete by the action": (
+        "/admin/accounts/user/",
+        {"action": "delete_selected", "_selected_action": "{pk}", "post": "yes"},
+    ),
+    "demote in the admin": (
+        "/admin/accounts/user/{pk}/change/",
+        {"username": "{name}"} | ADMIN_FORM | {"is_superuser": ""},
+    ),
+    "deactivate in the admin": (
+        "/admin/accounts/user/{pk}/change/",
+        {"username": "{name}"} | ADMIN_FORM | {"is_active": ""},
+    ),
+    "take the password in the admin": (
+        "/admin/accounts/user/{pk}/password/",
+        {"usable_password": "false", "unset-password": "1"},
+    ),
+}
+PAIRS = [(way, way) for way in WAYS] + [
+    ("delete", "demote in the admin"),
+    ("delete by the action", "deactivate"),
+    ("delete in the admin", "take the password"),
+]
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_superuser("ada", password="password")
+
+
+@pytest.fixture
+def bob() -> User:
+    return User.objects.create_superuser("bob", password="password")
+
+
+def logged_in(user: User) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(user)
+    return client
+
+
+def act(client: Client, way: str, account: User) -> Any:
+    url, form = WAYS[way]
+    values = {"pk": account.pk, "name": account.username}
+    return client.post(
+        url.format(**values), {key: text.format(**values) for key, text in form.items()}
+    )
+
+
+def is_in_charge(user: User) -> bool:
+    """Whether the user is still a superuser who can log in."""
+    now = User.objects.filter(pk=user.pk, is_active=True, is_superuser=True).first()
+    return now is not None and now.has_usable_password()
+
+
+def succeeded(answer: HttpResponse) -> bool:
+    return answer.status_code == 302 and not answer["Location"].startswith("/login/")
+
+
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_of_two_who_act_on_each_other_one_succeeds_and_stays(
+    in_threads: Callable[..., list[BaseException | None]],
+    ada: User,
+    bob: User,
+    one: str,
+    other: str,
+    attempt: int,
+) -> None:
+    answers: dict[User, Any] = {}
+    clients = {ada: logged_in(ada), bob: logged_in(bob)}
+
+    def run(actor: User, way: str, account: User) -> None:
+        answers[actor] = act(clients[actor], way, account)
+
+    errors = in_threads(lambda: run(ada, one, bob), lambda: run(bob, other, ada))
+
+    assert errors == [None, None]
+    in_charge = [user for user in (ada, bob) if is_in_charge(user)]
+    assert len(in_charge) == 1
+    assert [user for user in (ada, bob) if succeeded(answers[user])] == in_charge
+    # Refused, or no longer known when the request came.
+    loser = answers[bob if in_charge == [ada] else ada]
+    assert loser.status_code in {302, 403}
+
+
+def blocked() -> bool:
+    """Whether some transaction waits for another's."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+        )
+        (waiting,) = cursor.fetchone() or (0,)
+    return bool(waiting)
+
+
+def meanwhile(request: Callable[[], Any], change: Callable[[], object], held: Model) -> Any:
+    """Return the answer to a request that found a row held, and the change made then."""
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(request())
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=ask)
+    with transaction.atomic():
+        type(held)._default_manager.select_for_update(no_key=True).get(pk=held.pk)
+        thread.start()
+        wait_for(blocked)
+        change()
+    thread.join()
+    return answers[0]
+
+
+LOSSES: dict[str, dict[str, object]] = {
+    "demoted": {"is_superuser": False},
+    "no longer staff": {"is_staff": False},
+    "deactivated": {"is_active": False},
+    "given another password": {"password": "!another"},
+}
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, "deleted"])
+@pytest.mark.parametrize("way", WAYS)
+def test_who_loses_their_rights_while_they_wait_changes_nothing(
+    ada: User, bob: User, way: str, loss: str
+) -> None:
+    client = logged_in(bob)
+
+    def lose() -> None:
+        accounts = User.objects.filter(pk=bob.pk)
+        if loss == "deleted":
+            accounts.delete()
+        else:
+            accounts.update(**LOSSES[loss])
+
+    answer = meanwhile(lambda: act(client, way, ada), lose, bob)
+    assert answer.status_code == 403
+    assert rights.CHANGED_MEANWHILE in answer.content.decode().replace("&#x27;", "'")
+    assert is_in_charge(ada)
+
+
+@pytest.mark.parametrize("way", ["delete", "deactivate", "take the password"])
+def test_who_is_promoted_meanwhile_is_not_managed_any_more(
+    staff: Callable[..., User], way: str
+) -> None:
+    client = logged_in(staff("accounts.change_user", "accounts.delete_user"))
+    alice = User.objects.create_user("alice", password="password")
+
+    def promote() -> None:
+        User.objects.filter(pk=alice.pk).update(is_superuser=True)
+
+    answer = meanwhile(lambda: act(client, way, alice), promote, alice)
+    assert answer.status_code == 403
+    assert "alice has rights that you do not have." in answer.content.decode()
+    assert is_in_charge(alice)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "admin" in way or "action" in way])
+def test_who_is_promoted_meanwhile_is_not_managed_in_the_admin_any_more(
+    staff: Callable[..., User], way: str
+) -> None:
+    client = logged_in(staff("accounts.change_user", "accounts.delete_user"))
+    alice = User.objects.create_user("alice", password="password")
+
+    def promote() -> None:
+        User.objects.filter(pk=alice.pk).update(is_superuser=True)
+
+    assert meanwhile(lambda: act(client, way, alice), promote, alice).status_code == 403
+    assert is_in_charge(alice)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_edit_brings_back_nobody_who_was_deleted_meanwhile(
+    ada: User, bob: User, way: str
+) -> None:
+    client = logged_in(ada)
+    answer = meanwhile(lambda: act(client, way, bob), lambda: bob.delete(), bob)
+    assert answer.status_code in {302, 404}
+    assert list(User.objects.all()) == [ada]
+
+
+def test_an_edit_overwrites_nothing_that_changed_meanwhile(ada: User) -> None:
+    client = logged_in(ada)
+    alice = User.objects.create_user("alice")
+
+    def promote() -> None:
+        User.objects.filter(pk=alice.pk).update(is_superuser=True)
+
+    form = {"username": "alicia", "is_active": "on"}
+    meanwhile(lambda: client.post(f"/users/{alice.pk}/edit/", form), promote, alice)
+    alice.refresh_from_db()
+    assert (alice.username, alice.is_superuser) == ("alicia", True)
+
+
+def test_logs_of_those_who_are_held_are_written_meanwhile(
+    in_threads: Callable[..., list[BaseException | None]], ada: User, bob: User
+) -> None:
+    def write() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '2s'")
+        for user in (ada, bob):
+            UserLog.objects.write(user_id=user.pk)
+
+    with transaction.atomic():
+        rights.hold(ada, [bob.pk])
+        assert in_threads(write) == [None]
+    assert UserLog.objects.count() == 2
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_holding_takes_an_actor_who_is_as_before(ada: User, bob: User, loss: str) -> None:
+    with transaction.atomic():
+        assert set(rights.hold(ada, [bob.pk]).values()) == {ada, bob}
+    User.objects.filter(pk=ada.pk).update(**LOSSES[loss])
+    with pytest.raises(PermissionDenied), transaction.atomic():
+        rights.hold(ada, [bob.pk])

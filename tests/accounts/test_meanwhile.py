@@ -1,0 +1,77 @@
+"""What the admin looked at is what it changes, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import Group
+
+from accounts import rights
+from accounts.admin import UserAdmin
+from accounts.models import User
+from tests.accounts.test_last_superuser import logged_in, meanwhile
+from tests.accounts.test_rights import permission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WAYS = {
+    "change/": {"name": "mine"},
+    "delete/": {"post": "yes"},
+    "": {"action": "delete_selected", "post": "yes"},
+}
+
+
+@pytest.fixture
+def manager(staff: Callable[..., User]) -> User:
+    return staff("auth.view_group", "auth.change_group", "auth.delete_group")
+
+
+@pytest.fixture
+def group(db: None) -> Group:
+    return Group.objects.create(name="group")
+
+
+def act(client: Client, way: str, group: Group) -> object:
+    url = f"/admin/auth/group/{group.pk}/{way}" if way else "/admin/auth/group/"
+    return client.post(url, WAYS[way] | {"_selected_action": str(group.pk)})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_group_that_is_given_more_meanwhile_stays_as_it_is(
+    manager: User, group: Group, way: str
+) -> None:
+    client, given = logged_in(manager), permission("accounts.delete_user")
+    answer = meanwhile(lambda: act(client, way, group), lambda: group.permissions.add(given), group)
+    assert answer.status_code == 403
+    group.refresh_from_db()
+    assert group.name == "group"
+    assert list(group.permissions.all()) == [given]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_is_deleted_meanwhile_changes_no_group(manager: User, group: Group, way: str) -> None:
+    client = logged_in(manager)
+    answer = meanwhile(lambda: act(client, way, group), lambda: manager.delete(), manager)
+    assert answer.status_code == 403
+    assert rights.CHANGED_MEANWHILE in answer.content.decode()
+    group.refresh_from_db()
+    assert group.name == "group"
+
+
+def test_who_joins_a_selection_after_it_was_looked_at_is_not_deleted(
+    as_administrator: Client, administrator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def joined(*args: object) -> None:
+        User.objects.create_superuser("bobby")
+
+    monkeypatch.setattr(UserAdmin, "log_deletions", joined)
+    bob = User.objects.create_user("bob")
+    form = {"action": "delete_selected", "select_across": "1", "post": "yes"}
+    as_administrator.post("/admin/accounts/user/?q=bob", form | {"_selected_action": str(bob.pk)})
+    assert set(User.objects.values_list("username", flat=True)) == {"administrator", "bobby"}
