@@ -3,6 +3,10 @@
 
 PYTHON ?= python3
 UV = .venv/bin/uv pip
+# As in production, with a database that nobody looks for.
+PRODUCTION = env -u DEBUG -u HTTPS DATABASE_URL=postgres://db.invalid/joblogs \
+	ALLOWED_HOSTS=jobs.example.org \
+	SECRET_KEY=$$(.venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(50))')
 COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --universal --no-annotate \
 	--custom-compile-command "make lock"
 
@@ -29,6 +33,7 @@ check: .venv/installed
 	.venv/bin/lint-imports
 	.venv/bin/python manage.py makemigrations --check --dry-run
 	.venv/bin/python manage.py check
+	@$(PRODUCTION) .venv/bin/python manage.py check --deploy --fail-level WARNING
 
 format: .venv/installed
 	.venv/bin/ruff check --fix .

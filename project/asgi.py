@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import ImproperlyConfigured
+from environs import EnvError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # Under ASGI each request runs in a thread of its own, so a connection kept per thread would be
@@ -16,4 +19,7 @@ os.environ.setdefault("DATABASE_POOL_SIZE", "10")
 # server. That is fine for files of this size, and no news for the log.
 warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
 
-application = get_asgi_application()
+try:
+    application = get_asgi_application()
+except (ImproperlyConfigured, EnvError) as error:
+    sys.exit(f"Error: {error}")

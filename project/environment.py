@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import zoneinfo
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
+from environs import ValidationError
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
@@ -79,6 +81,12 @@ def _parse(url: str) -> dict[str, Any]:
         "PORT": str(parts.pop("port", "")),
         "OPTIONS": parts,
     }
+
+
+def known_time_zone(name: str) -> None:
+    """Raise ValidationError for a name that Django would refuse with a traceback."""
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError("There is no such time zone; try one such as Europe/Paris.")
 
 
 def secret_key(env: Env, base_dir: Path) -> str:

@@ -6,12 +6,15 @@ and a secret key is made and kept in .secret_key. With DATABASE_URL set, SECRET_
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from pathlib import Path
 
 import django_stubs_ext
-from environs import Env
+from csp.constants import NONE, SELF
+from environs import Env, validate
 
-from project.environment import database, secret_key
+from project.environment import database, known_time_zone, secret_key
 
 # Lets generic classes of Django's name their model at run time, as the type checker wants it.
 django_stubs_ext.monkeypatch()
@@ -19,6 +22,7 @@ django_stubs_ext.monkeypatch()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
+AT_LEAST_ONE = validate.Range(min=1)
 
 DATABASES = {"default": database(env, BASE_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -28,12 +32,40 @@ DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
+# Behind a proxy that ends TLS, the scheme and the visitor's address are what uvicorn has from the
+# proxies named in FORWARDED_ALLOW_IPS. SECURE_PROXY_SSL_HEADER would believe everybody.
+HTTPS = env.bool("HTTPS", default=not DEBUG)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+HSTS_SECONDS = env.int("HSTS_SECONDS", default=365 * 24 * 3600, validate=validate.Range(min=0))
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_INCLUDE_SUBDOMAINS", default=True)
+# For the owner of the whole domain to decide, as it is hard to undo: https://hstspreload.org/
+SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = [] if SECURE_HSTS_PRELOAD else ["security.W021"]
+
+# No inline script or style, no eval, nothing from elsewhere, in no page of ours or of the admin:
+# https://django-csp.readthedocs.io/en/latest/configuration.html
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "connect-src": [SELF],
+        # Pico's icons are data URLs in its style sheet.
+        "img-src": [SELF, "data:"],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+
 INSTALLED_APPS = [
-    "project",
+    "project.apps.ProjectConfig",
     "joblogs.engine.apps.EngineConfig",
     "accounts",
     "joblogs",
-    "django.contrib.admin",
+    "project.apps.AdminConfig",
+    "project.apps.LoginsConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -42,14 +74,18 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First, so that redirects, refusals, errors and static files have these headers, too.
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "project.charset.CharsetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
     "project.errors.DatabaseOutageMiddleware",
 ]
 
@@ -72,21 +108,44 @@ TEMPLATES = [
 ]
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    # Lets nobody in, but refuses those who have failed too often.
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "UserAttributeSimilarityValidator": {},
+        "MinimumLengthValidator": {"min_length": 12},
+        "CommonPasswordValidator": {},
+        "NumericPasswordValidator": {},
+    }.items()
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
+SESSION_ENGINE = "project.session_store"
+# Counted from the login, whatever happens in the session: see project/sessions.py.
+SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=12, validate=AT_LEAST_ONE) * 3600
+
+# How often one may fail to log in: see project/throttle.py.
+AXES_HANDLER = "project.throttle.Throttle"
+AXES_FAILURE_LIMIT = env.int("LOGIN_ATTEMPTS", default=5, validate=AT_LEAST_ONE)
+AXES_COOLOFF_TIME = timedelta(
+    minutes=env.int("LOGIN_LOCK_MINUTES", default=15, validate=AT_LEAST_ONE)
+)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "project.throttle.client_address"
+AXES_LOCKOUT_CALLABLE = "project.throttle.locked_page"
+# An attempt while the lock lasts does not prolong it.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+# The pages are in project/admin.py, the lines of the log in project/throttle.py.
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True
 
 LANGUAGE_CODE = "en"
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+TIME_ZONE = env.str("TIME_ZONE", default="UTC", validate=known_time_zone)
 USE_I18N = True
 USE_TZ = True
 
@@ -102,6 +161,12 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
 
+# Job arguments whose names contain one of these words are masked wherever they are shown or logged.
+JOBLOGS_REDACTED_ARGUMENTS = [
+    *("passw", "passphrase", "secret", "token", "api_key", "access_key", "private_key"),
+    *("credential", "authorization", "cookie", "session"),
+    *env.list("REDACTED_ARGUMENTS", default=[]),
+]
 # Flags of `manage.py procrastinate worker` override these.
 PROCRASTINATE_WORKER_DEFAULTS = {
     "concurrency": 10,
@@ -114,6 +179,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
+            "class": "project.logs.LineFormatter",
             "format": "{asctime}.{msecs:03.0f} {levelname} {name}: {message}",
             "style": "{",
             "datefmt": "%Y-%m-%d %H:%M:%S",
@@ -128,9 +194,11 @@ LOGGING = {
         },
     },
     "loggers": {
+        # What it did to its table; who failed to log in is said by project/throttle.py.
+        "axes": {"level": "WARNING"},
         # What they say at INFO, at the start of every command, is about the code and not the jobs.
         "procrastinate.blueprints": {"level": "WARNING"},
         "procrastinate.periodic": {"level": "WARNING"},
     },
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": env.log_level("LOG_LEVEL", default=logging.INFO)},
 }

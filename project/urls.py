@@ -6,15 +6,20 @@ from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
+from accounts.forms import OwnPasswordForm
+from project.views import LoginView
+
 urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("joblogs.urls")),
     # One's own account
-    path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", LoginView.as_view(), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path(
         "password/",
-        auth_views.PasswordChangeView.as_view(success_url=reverse_lazy("password-change-done")),
+        auth_views.PasswordChangeView.as_view(
+            form_class=OwnPasswordForm, success_url=reverse_lazy("password-change-done")
+        ),
         name="password-change",
     ),
     path(

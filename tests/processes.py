@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -30,14 +31,19 @@ def database_url() -> str:
 
 
 class Process:
-    """A command of this checkout, on the database that `url` names."""
+    """A command of this checkout, on the database that `url` names.
 
-    def __init__(self, *arguments: str, url: str, log: Path) -> None:
+    `variables` are set in its environment.
+    """
+
+    def __init__(self, *arguments: str, url: str, log: Path, **variables: str) -> None:
         self.log_file = log
-        environment = os.environ | {
+        environment = {
+            **os.environ,
             "DATABASE_URL": url,
             "SECRET_KEY": "only for tests",
             "DJANGO_SETTINGS_MODULE": "tests.settings",
+            **variables,
         }
         with log.open("w") as output:
             self.process = subprocess.Popen(
@@ -80,21 +86,23 @@ class WorkerProcess(Process):
 class WebServer(Process):
     """The web server, as `manage.py dev` runs it, on a free port."""
 
-    def __init__(self, *, url: str, log: Path) -> None:
+    def __init__(self, *, url: str, log: Path, **variables: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{port}"
-        flags = ["--port", str(port)]
-        super().__init__("-m", "uvicorn", "project.asgi:application", *flags, url=url, log=log)
+            self.port: int = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        command = ("-m", "uvicorn", "project.asgi:application", f"--port={self.port}")
+        super().__init__(*command, url=url, log=log, **variables)
 
     def wait_until_ready(self) -> None:
         wait_for(lambda: self.has_ended or self._answers())
         assert not self.has_ended, self.log
 
     def _answers(self) -> bool:
-        try:
-            urllib.request.urlopen(f"{self.address}/login/", timeout=5).close()  # noqa: S310  # ours
-        except OSError:
-            return False
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            try:
+                connection.request("GET", "/login/")
+                connection.getresponse().read()
+            except (OSError, HTTPException):
+                return False
         return True

@@ -6,6 +6,9 @@ from project.settings import *  # noqa: F403  # all of them
 from project.settings import DATABASES, STORAGES
 
 SECRET_KEY = "only for tests"
+# Browsers and other visitors of the tests speak plain HTTP.
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
+SECURE_HSTS_SECONDS = 0
 # Threads come and go in tests; each closes its connection when its work is done.
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 # Hundreds of passwords are hashed, and none is worth a second.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODE = ("manage.py", "project", "accounts", "joblogs", "templates", "pyproject.toml")
 # What would lead a command away from its checkout's own server and settings.
-_FOREIGN = ("DATABASE_URL", "SECRET_KEY", "DEBUG", "DJANGO_SETTINGS_MODULE", "PYTHONPATH")
+_FOREIGN = {"DATABASE_URL", "SECRET_KEY", "DEBUG", "HTTPS", "DJANGO_SETTINGS_MODULE", "PYTHONPATH"}
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch accounts")
 needs_proc = pytest.mark.skipif(

@@ -121,8 +121,8 @@ def test_the_first_start_makes_an_administrator_and_ctrl_c_leaves_nothing(
     assert re.search(r"Database ready, [1-9]\d* migrations applied\.", dev.log)
     (password,) = PASSWORD.findall(dev.log)
     code = (
-        "from django.contrib.auth import authenticate as a; "
-        f"print(a(username='admin', password={password!r}).is_superuser)"
+        "from accounts.models import User; admin = User.objects.get(username='admin');"
+        f"print(admin.is_superuser and admin.check_password({password!r}))"
     )
     assert dev.checkout.manage("shell", "-v0", "-c", code).stdout == "True\n"
     # The administrator is a user as any other: a log is written.
@@ -234,6 +234,8 @@ def test_it_runs_in_debug_mode_unless_told_otherwise(
     wait_for(lambda: "Starting worker" in dev.log)
     variables = Path(f"/proc/{dev.pid_of('procrastinate worker')}/environ").read_bytes()
     assert f"DEBUG={debug}".encode() in variables.split(b"\0")
+    # Either way on plain HTTP.
+    wait_for(lambda: dev.get("/users/") == 200)
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts(checkout: Checkout) -> None:

@@ -125,13 +125,25 @@ def test_a_key_of_ones_own_goes_first(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ({"DATABASE_URL": "mysql://db/jobs"}, "PostgreSQL only"),
         ({"DEBUG": "perhaps"}, "DEBUG"),
         ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE"),
+        ({"HTTPS": "perhaps"}, "HTTPS"),
+        ({"HSTS_SECONDS": "-1"}, "HSTS_SECONDS"),
+        ({"SESSION_HOURS": "0"}, "SESSION_HOURS"),
+        ({"LOGIN_ATTEMPTS": "0"}, "LOGIN_ATTEMPTS"),
+        ({"LOGIN_LOCK_MINUTES": "none"}, "LOGIN_LOCK_MINUTES"),
+        ({"TIME_ZONE": "Mars"}, "try one such as Europe/Paris"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
     ],
 )
-def test_commands_say_in_one_line_which_variable_does_not_fit(
-    variables: dict[str, str], message: str
+@pytest.mark.parametrize(
+    "command",
+    [["manage.py", "check"], ["-m", "uvicorn", "project.asgi:application"]],
+    ids=["command", "server"],
+)
+def test_commands_and_the_server_say_in_one_line_which_variable_does_not_fit(
+    variables: dict[str, str], message: str, command: list[str]
 ) -> None:
     result = subprocess.run(
-        [sys.executable, "manage.py", "check"],
+        [sys.executable, *command],
         cwd=ROOT,
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "project.settings"} | variables,
         capture_output=True,

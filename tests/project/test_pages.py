@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from django.contrib.auth import authenticate
 from django.db import OperationalError
 from django.template.loader import get_template
 from procrastinate.exceptions import ConnectorException
@@ -47,7 +46,7 @@ def test_a_wrong_name_or_password_is_explained(client: Client, looker: User, use
     assert "_auth_user_id" not in client.session
 
 
-def test_one_changes_ones_own_password(as_looker: Client) -> None:
+def test_one_changes_ones_own_password(as_looker: Client, looker: User) -> None:
     form = {
         "old_password": "password",
         "new_password1": "correct horse battery",
@@ -56,7 +55,8 @@ def test_one_changes_ones_own_password(as_looker: Client) -> None:
     response = as_looker.post("/password/", form, follow=True)
     assert "Password changed" in response.content.decode()
     assert as_looker.get("/users/").status_code == 200
-    assert authenticate(username="looker", password="correct horse battery")
+    looker.refresh_from_db()
+    assert looker.check_password("correct horse battery")
 
 
 def test_a_page_that_does_not_exist_says_so(as_looker: Client) -> None:

@@ -24,7 +24,7 @@ SHOW_LOGIN_PAGE = (
 
 @pytest.fixture
 def login_page(checkout: Checkout) -> str:
-    result = checkout.manage("shell", "-c", SHOW_LOGIN_PAGE, env=environment(DEBUG="false"))
+    result = checkout.manage("shell", "-c", SHOW_LOGIN_PAGE, env=environment(HTTPS="false"))
     assert result.returncode == 0, result.stderr
     return result.stdout + result.stderr
 

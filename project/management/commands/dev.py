@@ -131,8 +131,8 @@ def run(port: int) -> int:
     from project.runner import Runner
 
     runner = Runner(sys.stdout.fileno())
-    # Whoever sets DEBUG knows better.
-    environment = {"DEBUG": "true"} | os.environ | {"PYTHONUNBUFFERED": "1"}
+    # Whoever sets these knows better.
+    environment = {"DEBUG": "true", "HTTPS": "false"} | os.environ | {"PYTHONUNBUFFERED": "1"}
     site = ["-m", "uvicorn", "project.asgi:application", f"--host={HOST}", f"--port={port}"]
     # Django does not take part in ASGI's lifespan protocol.
     site += ["--lifespan=off", f"--timeout-graceful-shutdown={GRACE}"]

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY IF EXISTS project_login_attempts_idx;
