@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.utils.module_loading import import_string
 from procrastinate.contrib.django import procrastinate_app
 from procrastinate.contrib.django.apps import ProcrastinateConfig, get_import_paths
@@ -9,6 +11,10 @@ from procrastinate.contrib.django.settings import settings
 
 from joblogs.engine.app import EngineApp
 from joblogs.engine.connectors import DjangoConnector
+from joblogs.redaction import RedactedArguments
+
+# Those of Procrastinate's loggers that tell of jobs which no worker has fetched.
+TELLTALES = ("procrastinate.jobs", "procrastinate.periodic")
 
 
 class EngineConfig(ProcrastinateConfig):
@@ -27,3 +33,6 @@ class EngineConfig(ProcrastinateConfig):
         if settings.ON_APP_READY:
             import_string(settings.ON_APP_READY)(app)
         procrastinate_app.current_app = app
+        # On the loggers and not on a handler, so that it holds however a project logs.
+        for name in TELLTALES:
+            logging.getLogger(name).addFilter(RedactedArguments())

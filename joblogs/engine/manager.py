@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,12 @@ import attr
 from procrastinate import jobs
 from procrastinate.manager import JobManager as StockJobManager
 
+from joblogs.redaction import call_string, redact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from procrastinate.types import JSONDict
 
 FETCH_JOB = (Path(__file__).parent / "sql" / "fetch_job.sql").read_text()
 
@@ -21,6 +26,15 @@ class FetchedJob(jobs.Job):
 
     #: Seconds between the moment it could have started and the moment it was fetched.
     waited: float | None = None
+
+    @cached_property
+    def call_string(self) -> str:
+        """What the worker's own log lines call the job, redacted."""
+        return call_string(self.task_name, self.id, self.task_kwargs)
+
+    def log_context(self) -> JSONDict:
+        """Return the fields of those lines, redacted."""
+        return super().log_context() | {"task_kwargs": redact(self.task_kwargs)}
 
 
 class JobManager(StockJobManager):

@@ -6,6 +6,8 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+from joblogs.redaction import redact
+
 if TYPE_CHECKING:
     from procrastinate.jobs import Job
 
@@ -34,9 +36,10 @@ def log_outcome(
 ) -> None:
     """Log task, job id, outcome, seconds waited and run, arguments, and a detail if there is one.
 
-    The traceback of `error` follows.
+    Arguments are redacted, and so is a detail that is a JSON value. The traceback of `error`
+    follows.
     """
-    arguments = json.dumps(job.task_kwargs, default=str)
+    arguments = json.dumps(redact(job.task_kwargs), default=str)
     line = " ".join(
         [
             job.task_name,
@@ -49,7 +52,7 @@ def log_outcome(
     )
     if detail is not None:
         # repr() keeps a line break in the detail from making a second line.
-        line += f" detail={_shortened(repr(detail), LONGEST_DETAIL)}"
+        line += f" detail={_shortened(repr(redact(detail)), LONGEST_DETAIL)}"
     logger.log(level, line, exc_info=error)
 
 

@@ -1,17 +1,15 @@
-"""What ran: the users' logs, and Procrastinate's jobs seen from here."""
+"""The users' logs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
-from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateReadOnlyManager
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
 
 FOREIGN_KEY_VIOLATION = "23503"  # PostgreSQL's error code
 
@@ -75,27 +73,3 @@ class UserLog(models.Model):
 
     def __str__(self) -> str:
         return f"Log {self.pk} of user {self.user_id}"
-
-
-class JobQuerySet(models.QuerySet["Job"]):
-    def about_user(self, user_id: int) -> Self:
-        """Jobs that name this user and have not succeeded, newest first; found through an index."""
-        return (
-            self.filter(args__has_key="user_id", args__user_id=user_id)
-            .exclude(status="succeeded")
-            .order_by("-id")
-        )
-
-
-class JobManager(ProcrastinateReadOnlyManager.from_queryset(JobQuerySet)):  # type: ignore[misc]  # untyped
-    """Procrastinate's own manager, which writes nothing, with our questions."""
-
-
-class Job(ProcrastinateJob):
-    """Procrastinate's job."""
-
-    objects: ClassVar[JobManager] = JobManager()
-
-    class Meta:
-        proxy = True
-        verbose_name = "job"

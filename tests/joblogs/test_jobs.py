@@ -21,41 +21,11 @@ from tests.conftest import jobs_of
 from tests.processes import database_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from procrastinate import JobContext
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def task() -> Iterator[Callable[..., Any]]:
-    """Register a task for the time of a test: task(function, **options)."""
-    names: list[str] = []
-
-    def register(function: Callable[..., Any], **options: Any) -> Any:
-        name = f"tests.{function.__name__}"
-        names.append(name)
-        return app.task(name=name, **options)(function)  # type: ignore[no-untyped-call]  # any
-
-    yield register
-    for name in names:
-        del app.tasks[name]
-
-
-@pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture) -> Callable[..., list[logging.LogRecord]]:
-    """Return the lines that jobs of this task have left."""
-    caplog.set_level(logging.INFO)
-
-    def of(name: str) -> list[logging.LogRecord]:
-        return [
-            record
-            for record in caplog.records
-            if record.name == "joblogs.jobs" and record.getMessage().startswith(f"{name} ")
-        ]
-
-    return of
 
 
 def test_a_job_writes_the_log_of_its_user(run_jobs: Callable[..., None]) -> None:

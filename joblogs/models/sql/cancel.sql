@@ -1,0 +1,3 @@
+UPDATE procrastinate_jobs
+   SET status = 'cancelled'
+ WHERE id = ANY(%(ids)s);

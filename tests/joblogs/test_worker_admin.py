@@ -1,0 +1,122 @@
+"""Workers and periodic tasks in the admin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+from procrastinate.contrib.django import app
+
+from joblogs.models import PeriodicTask, Worker
+from joblogs.periodic import schedules
+from joblogs.tasks import rescue_stalled_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+
+    from accounts.models import User
+    from joblogs.models import Job
+
+pytestmark = pytest.mark.django_db
+
+WORKERS = "/admin/joblogs/worker/"
+PERIODIC = "/admin/joblogs/periodictask/"
+
+
+@pytest.fixture
+def worker(make_job: Callable[..., Job]) -> int:
+    """A worker that runs two jobs and has run another."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT worker_id FROM procrastinate_register_worker_v1()")
+        (pk,) = cursor.fetchone()
+        for state in ("doing", "doing", "succeeded"):
+            cursor.execute(
+                "UPDATE procrastinate_jobs SET worker_id = %s WHERE id = %s",
+                [pk, make_job(state).pk],
+            )
+    return int(pk)
+
+
+def test_workers_are_listed_with_the_jobs_they_run(as_administrator: Client, worker: int) -> None:
+    response: Any = as_administrator.get(WORKERS)
+    [listed] = response.context["cl"].result_list
+    assert (listed.pk, listed.running, listed.is_alive) == (worker, 2, True)
+    page = as_administrator.get(f"{WORKERS}{worker}/change/").content.decode()
+    assert f"Worker {worker}" in page
+    assert 'name="_save"' not in page
+
+
+def test_a_worker_that_is_silent_is_not_alive(worker: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '31 s'")
+    assert not Worker.objects.get(pk=worker).is_alive
+
+
+def test_periodic_tasks_are_listed_also_when_they_never_ran(as_administrator: Client) -> None:
+    page = as_administrator.get(PERIODIC).content.decode()
+    assert rescue_stalled_jobs.name in page
+    assert "<code>* * * * *</code>" in page
+    assert "never" in page
+
+
+def test_a_periodic_task_is_shown_with_its_last_job(
+    as_administrator: Client, make_job: Callable[..., Job]
+) -> None:
+    job = make_job("succeeded")
+    for name, timestamp, job_id in (
+        (rescue_stalled_jobs.name, 60, job.pk),
+        ("tasks.of_old_code", 120, None),
+    ):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)"
+                " VALUES (%s, %s, %s)",
+                [name, timestamp, job_id],
+            )
+    by_name = {schedule.task_name: schedule for schedule in schedules()}
+    rescue, old = by_name[rescue_stalled_jobs.name], by_name["tasks.of_old_code"]
+    assert rescue.last_job_id == job.pk
+    assert rescue.last_at is not None
+    assert rescue.next_at is not None
+    assert (rescue.last_at.timestamp(), rescue.next_at.timestamp() % 60) == (60, 0)
+    assert (old.cron, old.next_at, old.last_job_id) == (None, None, None)
+    page = as_administrator.get(PERIODIC).content.decode()
+    assert f'<a href="/admin/joblogs/job/{job.pk}/change/">{job.pk}</a>' in page
+    assert "not in the code any more" in page
+
+
+def test_a_project_without_periodic_tasks_says_so(
+    as_administrator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
+    assert "There are no periodic tasks." in as_administrator.get(PERIODIC).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "permission"),
+    [(WORKERS, "joblogs.view_worker"), (PERIODIC, "joblogs.view_periodictask")],
+)
+def test_each_list_needs_its_permission(
+    client: Client, staff: Callable[..., User], url: str, permission: str
+) -> None:
+    client.force_login(staff("joblogs.view_job", username="without"))
+    assert client.get(url).status_code == 403
+    client.force_login(staff(permission, username="with"))
+    assert client.get(url).status_code == 200
+
+
+def test_nobody_changes_either(as_administrator: Client, worker: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp)"
+            " VALUES ('tick', 60)"
+        )
+    task = PeriodicTask.objects.get(task_name="tick")
+    for url, pk in ((WORKERS, worker), (PERIODIC, task.pk)):
+        assert as_administrator.get(f"{url}add/").status_code == 403
+        assert as_administrator.post(f"{url}{pk}/delete/").status_code == 403
+        assert as_administrator.post(f"{url}{pk}/change/", {"id": 7}).status_code == 403
+    assert str(task) == "tick"
