@@ -10,14 +10,15 @@ PRODUCTION = env -u DEBUG -u HTTPS DATABASE_URL=postgres://db.invalid/joblogs \
 COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --universal --no-annotate \
 	--custom-compile-command "make lock"
 
-.PHONY: help dev test check format lock
+.PHONY: help dev test check benchmark format lock
 
 help:
-	@echo "make dev     run the site, a worker and an embedded PostgreSQL on this machine"
-	@echo "make test    run all tests"
-	@echo "make check   run the linters, the type checker and Django's own checks"
-	@echo "make format  format code and templates"
-	@echo "make lock    pin the newest versions that pyproject.toml allows"
+	@echo "make dev        run the site, a worker and an embedded PostgreSQL on this machine"
+	@echo "make test       run all tests"
+	@echo "make check      run the linters, the type checker and Django's own checks"
+	@echo "make benchmark  time the pages of jobs with a million of them"
+	@echo "make format     format code and templates"
+	@echo "make lock       pin the newest versions that pyproject.toml allows"
 
 dev: .venv/installed
 	@.venv/bin/python manage.py dev $(ARGS)
@@ -34,6 +35,9 @@ check: .venv/installed
 	.venv/bin/python manage.py makemigrations --check --dry-run
 	.venv/bin/python manage.py check
 	@$(PRODUCTION) .venv/bin/python manage.py check --deploy --fail-level WARNING
+
+benchmark: .venv/installed
+	.venv/bin/python -m tests.benchmarks.job_admin
 
 format: .venv/installed
 	.venv/bin/ruff check --fix .
