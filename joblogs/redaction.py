@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -11,31 +13,40 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MASK = "[redacted]"
+DEEPEST = 50  # levels
 
 
 def is_secret(name: str) -> bool:
     """Tell whether an argument's name contains a word of JOBLOGS_REDACTED_ARGUMENTS.
 
-    Case, hyphens and underscores do not matter: `api_key` covers `apiKey` and `X-Api-Key`.
+    Only letters and digits matter, and not their case: `api_key` covers `apiKey` and `X-Api-Key`.
     """
-    plain = _plain(name)
-    return any(_plain(word) in plain for word in settings.JOBLOGS_REDACTED_ARGUMENTS)
+    return _contains(name, tuple(settings.JOBLOGS_REDACTED_ARGUMENTS))
 
 
-def redact(value: Any) -> Any:
-    """Return a copy of a JSON value, masked wherever a secret name leads to it, at any depth."""
-    if isinstance(value, dict):
-        return {
-            name: MASK if is_secret(str(name)) else redact(inner) for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [redact(inner) for inner in value]
+def redact(value: Any, depth: int = 0) -> Any:
+    """Return a copy of a JSON value, masked wherever a secret name leads to it, at any depth.
+
+    What lies deeper than anybody reads is masked as a whole.
+    """
+    if depth > DEEPEST and isinstance(value, dict | list | tuple):
+        return MASK
+    match value:
+        case dict():
+            return {
+                name: MASK if is_secret(str(name)) else redact(inner, depth + 1)
+                for name, inner in value.items()
+            }
+        case list():
+            return [redact(inner, depth + 1) for inner in value]
+        case tuple():
+            return tuple(redact(inner, depth + 1) for inner in value)
     return value
 
 
-def call_string(task_name: str, job_id: int | None, arguments: Mapping[str, Any]) -> str:
-    """Return what Procrastinate calls a job in its log, `task[id](name=value)`, redacted."""
-    shown = ", ".join(f"{name}={value!r}" for name, value in redact(dict(arguments)).items())
+def call_string(task_name: str, job_id: int | None, redacted: Mapping[str, Any]) -> str:
+    """Return what Procrastinate calls a job in its log: `task[id](name=value)`."""
+    shown = ", ".join(f"{name}={value!r}" for name, value in redacted.items())
     return f"{task_name}[{job_id}]({shown})"
 
 
@@ -45,16 +56,19 @@ class RedactedArguments(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         job = getattr(record, "job", None)
         for context in [*getattr(record, "jobs", []), *([job] if job else [])]:
-            told = context["call_string"]
-            context["call_string"] = call_string(
-                context["task_name"], context["id"], context["task_kwargs"]
-            )
-            context["task_kwargs"] = redact(context["task_kwargs"])
+            told, redacted = context["call_string"], redact(context["task_kwargs"])
+            context["task_kwargs"] = redacted
+            context["call_string"] = call_string(context["task_name"], context["id"], redacted)
             record.msg = str(record.msg).replace(told, context["call_string"])
         if hasattr(record, "kwargs"):
             record.kwargs = redact(record.kwargs)
         return True
 
 
+@lru_cache(maxsize=10_000)
+def _contains(name: str, words: tuple[str, ...]) -> bool:
+    return any(_plain(word) in _plain(name) for word in words)
+
+
 def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+    return re.sub(r"[\W_]", "", name.casefold())

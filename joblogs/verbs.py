@@ -15,7 +15,7 @@ class Verb:
     label: str
     #: What it makes of jobs, as in "3 jobs were …".
     done: str
-    #: What will happen to "them", for those who are asked to confirm.
+    #: What will happen, for those who are asked to confirm.
     effect: str
     #: The states, in Procrastinate's words, in which it makes sense.
     states: frozenset[str]
@@ -33,7 +33,7 @@ RETRY = Verb(
     name="retry",
     label="Retry",
     done="retried",
-    effect="They go back to their queues and run as soon as a worker is free.",
+    effect="Back to the queue, to run as soon as a worker is free.",
     states=frozenset({"failed", "cancelled", "aborted"}),
     wakes=True,
 )
@@ -41,7 +41,7 @@ CANCEL = Verb(
     name="cancel",
     label="Cancel",
     done="cancelled",
-    effect="They will not run. Cancelled jobs can be retried later.",
+    effect="No run. What is cancelled can be retried later.",
     states=frozenset({"todo"}),
     hints={"doing": "running, abort it instead"},
 )
@@ -50,8 +50,8 @@ ABORT = Verb(
     label="Abort",
     done="asked to abort",
     effect=(
-        "Their workers are asked to stop them. Asynchronous tasks are cancelled where they wait "
-        "next; other tasks end when they look for the request."
+        "The worker is asked to stop. An asynchronous task is cancelled where it waits next; "
+        "another task ends when it looks for the request."
     ),
     states=frozenset({"doing"}),
     hints={"todo": "not running yet, cancel it instead"},
@@ -60,7 +60,7 @@ RUN_NOW = Verb(
     name="run_now",
     label="Run now",
     done="made due now",
-    effect="They do not wait for their time and run as soon as a worker is free.",
+    effect="No more waiting for the time that was set.",
     states=frozenset({"todo"}),
     wakes=True,
 )
@@ -68,7 +68,7 @@ DELETE = Verb(
     name="delete",
     label="Delete",
     done="deleted",
-    effect="They and their events are gone for good. The logs that they wrote stay.",
+    effect="For good, with all events. Logs that were written stay.",
     states=ENDED,
     hints={"todo": "not run yet, cancel it first", "doing": "running, abort it first"},
 )

@@ -10,6 +10,8 @@ from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
+from project.content_type import PlainContentType
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # Under ASGI each request runs in a thread of its own, so a connection kept per thread would be
 # opened anew for every request; a pool keeps them open.
@@ -20,6 +22,6 @@ os.environ.setdefault("DATABASE_POOL_SIZE", "10")
 warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
 
 try:
-    application = get_asgi_application()
+    application = PlainContentType(get_asgi_application())
 except (ImproperlyConfigured, EnvError) as error:
     sys.exit(f"Error: {error}")

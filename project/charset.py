@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING
 
-from django.core.exceptions import BadRequest
+from django.http import HttpResponseBadRequest
+from django.template.loader import render_to_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class CharsetMiddleware:
     """Answer 400 to a body said to be in another character set.
 
-    Django takes whatever Python has a codec for, also those that are not about text, and fails.
+    Of a form with files Django takes any that Python has a codec for, and fails at those that are
+    not about text.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -24,5 +26,6 @@ class CharsetMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.encoding and codecs.lookup(request.encoding).name != "utf-8":
-            raise BadRequest(f"The character set {request.encoding} is not UTF-8.")
+            # Not an exception: Django's debug page would read the body to show it.
+            return HttpResponseBadRequest(render_to_string("400.html"))
         return self.get_response(request)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import copy
 import logging
 
+# A line break, or what moves a terminal's cursor, could pass for another line.
+CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+
 
 class LineFormatter(logging.Formatter):
-    """One line for each request that was refused; a traceback is for mistakes of our own.
+    """One line for each message, and a traceback for mistakes of our own alone.
 
-    Django logs the exception behind a 4xx answer, too, whose message is in the line already.
+    Django logs the exception behind a 4xx answer, too, whose message is in the line already. What
+    somebody sent may be in it, so control characters are written as Python writes them.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -18,3 +22,6 @@ class LineFormatter(logging.Formatter):
             record = copy.copy(record)
             record.exc_info = record.exc_text = None
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # overridden
+        return super().formatMessage(record).translate(CONTROLS)

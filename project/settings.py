@@ -36,6 +36,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # proxies named in FORWARDED_ALLOW_IPS. SECURE_PROXY_SSL_HEADER would believe everybody.
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = True  # forms carry the token
 HSTS_SECONDS = env.int("HSTS_SECONDS", default=365 * 24 * 3600, validate=validate.Range(min=0))
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_INCLUDE_SUBDOMAINS", default=True)
@@ -133,7 +134,7 @@ SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=12, validate=AT_LEAST_ONE)
 AXES_HANDLER = "project.throttle.Throttle"
 AXES_FAILURE_LIMIT = env.int("LOGIN_ATTEMPTS", default=5, validate=AT_LEAST_ONE)
 AXES_COOLOFF_TIME = timedelta(
-    minutes=env.int("LOGIN_LOCK_MINUTES", default=15, validate=AT_LEAST_ONE)
+    minutes=env.int("LOGIN_LOCK_MINUTES", default=15, validate=validate.Range(1, 60 * 24 * 365))
 )
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "project.throttle.client_address"
@@ -163,9 +164,10 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 # Job arguments whose names contain one of these words are masked wherever they are shown or logged.
 JOBLOGS_REDACTED_ARGUMENTS = [
-    *("passw", "passphrase", "secret", "token", "api_key", "access_key", "private_key"),
+    *("passw", "pwd", "passphrase", "secret", "token", "jwt", "bearer", "signature", "dsn"),
+    *("api_key", "access_key", "private_key", "signing_key", "encryption_key", "ssh_key"),
     *("credential", "authorization", "cookie", "session"),
-    *env.list("REDACTED_ARGUMENTS", default=[]),
+    *filter(None, map(str.strip, env.list("REDACTED_ARGUMENTS", default=[]))),
 ]
 # Flags of `manage.py procrastinate worker` override these.
 PROCRASTINATE_WORKER_DEFAULTS = {

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from axes.handlers.database import AxesDatabaseHandler
 from axes.models import AccessAttempt
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -70,7 +70,11 @@ def counted_name(name: str) -> str:
     try:
         return User.objects.get_by_natural_key(name).get_username()
     except User.DoesNotExist:
-        digest = salted_hmac(__name__, name.casefold(), algorithm="sha256")
+        # Python has another notion of small letters; the difference would tell who exists.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT lower(%s)", [name])
+            (small,) = cursor.fetchone()
+        digest = salted_hmac(__name__, small, algorithm="sha256")
         return UNKNOWN_NAME + digest.hexdigest()[:32]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpResponseRedirect, QueryDict
@@ -28,21 +31,12 @@ if TYPE_CHECKING:
 
     from joblogs.models import Verdict
 
+logger = logging.getLogger(__name__)
+
 LIST = "admin:joblogs_job_changelist"
 ACT = "admin:joblogs_job_act"
+FILTERS = ("q", "state", "queue", "task")
 NAMED = 20  # jobs that a sentence or a page names
-
-
-class Group(NamedTuple):
-    """Jobs that are left alone for one reason."""
-
-    reason: str
-    ids: list[int]
-
-    def __str__(self) -> str:
-        named = ", ".join(str(pk) for pk in self.ids[:NAMED])
-        more = f" and {len(self.ids) - NAMED} more" if len(self.ids) > NAMED else ""
-        return f"job{pluralize(len(self.ids))} {named}{more} ({self.reason})"
 
 
 class JobActionsAdmin(ReadOnlyMixin, admin.ModelAdmin[Job]):
@@ -64,18 +58,17 @@ class JobActionsAdmin(ReadOnlyMixin, admin.ModelAdmin[Job]):
         if verb not in VERBS:
             raise Http404
         action = VERBS[verb]
-        for permission in ("joblogs.view_job", action.permission):
-            if not request.user.has_perm(permission):
-                raise PermissionDenied(missing_permission(permission))
+        _require(request.user, action)
         given = request.POST if request.method == "POST" else request.GET
         filters = given.get("filters", "")
+        list_url = _list_url(filters)
         ids = _ids(given.get("ids", ""))
         if not ids:
             self.message_user(request, "No jobs were chosen.", messages.WARNING)
-            return HttpResponseRedirect(_list_url(filters))
+            return HttpResponseRedirect(list_url)
         if request.method == "POST":
             self._perform(request, action, ids)
-            return HttpResponseRedirect(_list_url(filters))
+            return HttpResponseRedirect(list_url)
         return self.confirm(request, action, ids, filters)
 
     def confirm(
@@ -104,6 +97,9 @@ class JobActionsAdmin(ReadOnlyMixin, admin.ModelAdmin[Job]):
     def _perform(self, request: HttpRequest, verb: Verb, ids: list[int]) -> None:
         with transaction.atomic():
             verdict = Job.objects.filter(pk__in=ids).perform(verb)
+            # Who may do it is asked again, now that nobody can change the answer before it is done.
+            users = get_user_model()._default_manager.select_for_update(no_key=True)
+            _require(users.filter(pk=request.user.pk or 0).first(), verb)
             LogEntry.objects.log_actions(
                 request.user.pk,  # type: ignore[arg-type]  # logged in, so there is one
                 verdict.jobs,
@@ -112,10 +108,13 @@ class JobActionsAdmin(ReadOnlyMixin, admin.ModelAdmin[Job]):
             )
         count = len(verdict.jobs)
         if count:
+            # The history goes with a user who is deleted.
+            ids_done = ", ".join(str(job.pk) for job in verdict.jobs)
+            logger.info("%s: %s by %s: %s", verb.label, _count(count), request.user, ids_done)
             done = f"{_count(count)} {'was' if count == 1 else 'were'} {verb.done}."
             self.message_user(request, done, messages.SUCCESS)
         if left_alone := _left_alone(ids, verdict):
-            reasons = ", ".join(str(group) for group in left_alone)
+            reasons = ", ".join(left_alone)
             self.message_user(request, f"Left alone: {reasons}.", messages.WARNING)
 
 
@@ -139,14 +138,33 @@ def _ids(text: str) -> list[int] | None:
     return list(dict.fromkeys(int(part) for part in parts))
 
 
-def _left_alone(ids: Iterable[int], verdict: Verdict) -> list[Group]:
+def _require(user: Any, verb: Verb) -> None:
+    """Raise PermissionDenied unless this user exists, is let in, and may do it."""
+    if user is None or not user.is_active or not user.is_staff:
+        raise PermissionDenied("Your account was changed meanwhile. Nothing was done.")
+    for permission in ("joblogs.view_job", verb.permission):
+        if not user.has_perm(permission):
+            raise PermissionDenied(missing_permission(permission))
+
+
+def _left_alone(ids: Iterable[int], verdict: Verdict) -> list[str]:
+    """Say which jobs are left alone, together by the reason why."""
     reasons = verdict.refused | dict.fromkeys(
         set(ids) - {job.pk for job in verdict.jobs} - set(verdict.refused), "does not exist"
     )
     groups: dict[str, list[int]] = {}
     for pk, reason in sorted(reasons.items()):
         groups.setdefault(reason, []).append(pk)
-    return [Group(reason, pks) for reason, pks in groups.items()]
+    told = [f"{_named(pks)} ({reason})" for reason, pks in list(groups.items())[:NAMED]]
+    if untold := list(groups.values())[NAMED:]:
+        told.append(f"{_count(sum(map(len, untold)))} more")
+    return told
+
+
+def _named(pks: list[int]) -> str:
+    named = ", ".join(str(pk) for pk in pks[:NAMED])
+    more = f" and {len(pks) - NAMED} more" if len(pks) > NAMED else ""
+    return f"job{pluralize(len(pks))} {named}{more}"
 
 
 def _count(number: int) -> str:
@@ -154,5 +172,6 @@ def _count(number: int) -> str:
 
 
 def _list_url(filters: str) -> str:
-    query = QueryDict(filters[:2_000]).urlencode()
-    return reverse(LIST) + (f"?{query}" if query else "")
+    given = QueryDict(filters[:2_000])
+    kept = {name: given[name] for name in FILTERS if name in given}
+    return reverse(LIST) + (f"?{urlencode(kept)}" if kept else "")

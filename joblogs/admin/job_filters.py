@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin import SimpleListFilter
@@ -65,15 +66,11 @@ class TaskFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         # Some have a second name from before.
         names = {task.name for task in app.tasks.values()}
-        return [(name, name.rpartition(".")[2]) for name in sorted(names)]
+        return sorted(((name, name.rpartition(".")[2]) for name in names), key=itemgetter(1, 0))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job] | None:
         return _narrowed(queryset, "task_name", self.value())
 
 
 def _narrowed(jobs: QuerySet[Job], field: str, value: str | None) -> QuerySet[Job]:
-    if value is None:
-        return jobs
-    if "\0" in value:
-        return jobs.none()
-    return jobs.filter(**{field: value})
+    return jobs if value is None else jobs.filter(**{field: value})

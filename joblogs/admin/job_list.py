@@ -13,12 +13,12 @@ from django.contrib import messages
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 from django.utils.html import format_html
 from procrastinate.contrib.django.models import ProcrastinateEvent
 
-from joblogs.admin.job_filters import QueueFilter, StateFilter, TaskFilter
+from joblogs.admin.job_filters import StateFilter
 from joblogs.admin.job_search import LARGEST_ID, JobSearch
 from joblogs.models import Job
 
@@ -32,12 +32,41 @@ if TYPE_CHECKING:
 BEFORE = "before"  # the query parameter that says where a page starts
 SEARCHED = 100_000
 COUNTED = 10_000
+UNSUCCESSFUL = {"failed", "cancelled", "aborted"}
+
+
+class ByPrimaryKey:
+    """Newest first, by the id."""
+
+    @staticmethod
+    def newest_first(jobs: QuerySet[Job], before: int | None) -> QuerySet[Job]:
+        jobs = jobs.order_by("-pk")
+        return jobs if before is None else jobs.filter(pk__lt=before)
+
+    @staticmethod
+    def not_older_than(pk: int) -> Q:
+        return Q(pk__gte=pk)
+
+
+class ByIndexOfUnsuccessful:
+    """The same, in the words of the index on jobs that have not succeeded: see its migration."""
+
+    @staticmethod
+    def newest_first(jobs: QuerySet[Job], before: int | None) -> QuerySet[Job]:
+        jobs = jobs.alias(negative=F("pk") * -1).order_by("negative")
+        return jobs if before is None else jobs.filter(negative__gt=-before)
+
+    @staticmethod
+    def not_older_than(pk: int) -> Q:
+        return Q(negative__lte=-pk)
 
 
 class JobChangeList(ChangeList):
     def __init__(self, request: HttpRequest, *args: Any) -> None:
         text = request.GET.get(BEFORE, "")
-        self.before = min(int(text), LARGEST_ID) if text.isascii() and text.isdecimal() else None
+        # Python reads no number of thousands of digits, and the database none above this.
+        is_number = text.isascii() and text.isdecimal()
+        self.before = min(int(text[:20]), LARGEST_ID) if is_number else None
         super().__init__(request, *args)
         if self.search.problem:
             messages.warning(request, self.search.problem)
@@ -48,45 +77,39 @@ class JobChangeList(ChangeList):
             parameters.pop(BEFORE, None)
         jobs: QuerySet[Job] = super().get_queryset(request, *args)
         self.search = JobSearch.parse(self.query)
-        self.oldest_searched = self._oldest_searched()
-        if self.before is not None:
-            jobs = jobs.filter(pk__lt=self.before)
-        condition = self.search.condition
-        if self.oldest_searched is not None:
-            condition &= Q(pk__gte=self.oldest_searched)
-        if not self.search.known:
-            return jobs.filter(condition)
-        # Two searches: for one with an OR the database would read the whole table.
-        found = jobs.filter(condition).values_list("pk", flat=True)[:COUNTED]
-        return jobs.filter(pk__in={*found, *self.search.known})
-
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Job]) -> list[Any]:
-        return ["-pk"]
-
-    def _oldest_searched(self) -> int | None:
-        """Return where the search ends if there are older jobs; it then costs this one query."""
         filters = {
             spec.parameter_name: spec.value()
             for spec in self.filter_specs
             if isinstance(spec, SimpleListFilter)
         }
-        state = filters[StateFilter.parameter_name]
-        by_index = (
-            self.search.is_exact
-            and state not in {"waiting", "scheduled", "succeeded"}
-            and not filters.get(QueueFilter.parameter_name)
-            and not filters.get(TaskFilter.parameter_name)
-        )
-        if by_index:
-            return None
-        jobs = Job.objects.order_by("-pk")
+        state = filters.pop(StateFilter.parameter_name) or ""
+        status = StateFilter.STATUSES.get(state)
+        order = ByIndexOfUnsuccessful if status in UNSUCCESSFUL else ByPrimaryKey
+        jobs = order.newest_first(jobs, self.before)
+
+        self.oldest_searched = None
+        self.has_active_state = bool(status) and status != "succeeded"
         # There is no index on those that succeeded, which would cost every job that does.
-        if (status := StateFilter.STATUSES.get(state or "")) and status != "succeeded":
-            jobs = jobs.filter(status=status)
-        if self.before is not None:
-            jobs = jobs.filter(pk__lt=self.before)
-        ends = list(jobs.values_list("pk", flat=True)[SEARCHED - 1 : SEARCHED + 1])
-        return ends[0] if len(ends) == 2 else None
+        plain = state not in {"waiting", "scheduled", "succeeded"} and not any(filters.values())
+        if not (plain and self.search.is_exact):
+            searched = order.newest_first(Job.objects.all(), self.before)
+            if self.has_active_state:
+                searched = searched.filter(status=status)
+            ends = list(searched.values_list("pk", flat=True)[SEARCHED - 1 : SEARCHED + 1])
+            if len(ends) == 2:
+                self.oldest_searched = ends[0]
+
+        found = jobs.filter(self.search.condition)
+        if self.oldest_searched is not None:
+            found = found.filter(order.not_older_than(self.oldest_searched))
+        if not self.search.known:
+            return found
+        # Two searches: for one with an OR the database would read the whole table.
+        ids = found.values_list("pk", flat=True)[:COUNTED]
+        return jobs.filter(pk__in={*ids, *self.search.known})
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Job]) -> list[Any]:
+        return []
 
     def get_results(self, request: HttpRequest) -> None:
         rows = list(self.queryset[: self.list_per_page + 1])
@@ -96,14 +119,15 @@ class JobChangeList(ChangeList):
         self.newest_url = self.get_query_string() if self.before is not None else None
         self.older_url = self.search_older_url = None
         if more:
-            self.older_url = self.get_query_string({BEFORE: self.result_list[-1].pk})
+            # The last row may be a job known to match, from beyond where the search has ended.
+            before = max(self.result_list[-1].pk, self.oldest_searched or 0)
+            self.older_url = self.get_query_string({BEFORE: before})
             if self.before is None:
                 # So many can be chosen for an action at once.
                 self.result_count = self.queryset.order_by()[:COUNTED].count()
         elif self.oldest_searched is not None:
             self.search_older_url = self.get_query_string({BEFORE: self.oldest_searched})
-        self.searched = SEARCHED
-        self.is_counted = self.result_count < COUNTED
+        self.searched = f"{SEARCHED:,}"
         # Of Django's list, which pages by number and counts everything.
         self.full_result_count = self.result_count
         self.show_full_result_count = False

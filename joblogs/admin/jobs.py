@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.template.defaultfilters import truncatechars
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from procrastinate.contrib.django.models import ProcrastinateEvent, ProcrastinateJob
 
@@ -17,6 +16,7 @@ from joblogs.admin.job_actions import ACT, JobActionsAdmin
 from joblogs.admin.job_filters import QueueFilter, StateFilter, TaskFilter
 from joblogs.admin.job_list import BEFORE, JobChangeList, attach_users
 from joblogs.admin.job_search import HELP
+from joblogs.admin.read_only import exact
 from joblogs.models import Job
 from joblogs.verbs import VERBS
 
@@ -54,10 +54,10 @@ class JobAdmin(JobActionsAdmin):
     show_facets = admin.ShowFacets.NEVER
     fieldsets = (
         (None, {"fields": ("shown_state", "task_name", "about_user", "all_arguments")}),
-        ("Queue", {"fields": ("queue_name", "priority", "scheduled_at", "attempts")}),
-        ("Locks", {"fields": ("lock", "queueing_lock", "worker")}),
+        ("Queue", {"fields": ("queue_name", "priority", "due", "attempts")}),
+        ("Locks", {"fields": ("lock", "queueing_lock", "run_by")}),
     )
-    readonly_fields = ("shown_state", "about_user", "all_arguments")
+    readonly_fields = ("shown_state", "about_user", "all_arguments", "due", "run_by")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[JobChangeList]:
         return JobChangeList
@@ -112,8 +112,8 @@ class JobAdmin(JobActionsAdmin):
         return format_html('<span class="job-state job-state-{0}">{0}</span>', job.state)
 
     @admin.display(description="User", empty_value="-")
-    def about_user(self, job: Job) -> str:
-        return job.about
+    def about_user(self, job: Job) -> str | None:
+        return job.about or None
 
     @admin.display(description="Arguments")
     def short_arguments(self, job: Job) -> str:
@@ -131,6 +131,12 @@ class JobAdmin(JobActionsAdmin):
 
     @admin.display(description="Changed", empty_value="-")
     def changed(self, job: Job) -> str | None:
-        if job.changed_at is None:
-            return None
-        return date_format(timezone.localtime(job.changed_at), "Y-m-d H:i:s")
+        return exact(job.changed_at)
+
+    @admin.display(description="Scheduled for", empty_value="-")
+    def due(self, job: Job) -> str | None:
+        return exact(job.scheduled_at)
+
+    @admin.display(description="Run by", empty_value="-")
+    def run_by(self, job: Job) -> str | None:
+        return f"Worker {job.worker_id}" if job.worker_id else None

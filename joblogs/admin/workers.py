@@ -10,7 +10,7 @@ from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.template.response import TemplateResponse
 
-from joblogs.admin.read_only import ReadOnlyMixin
+from joblogs.admin.read_only import ReadOnlyMixin, exact
 from joblogs.models import Job, PeriodicTask, Worker
 from joblogs.periodic import schedules
 from joblogs.permissions import missing_permission
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyMixin, admin.ModelAdmin[Worker]):
-    list_display = ("id", "is_alive", "last_heartbeat", "running_jobs")
-    fields = readonly_fields = ("id", "is_alive", "last_heartbeat", "running_jobs")
+    list_display = ("id", "is_alive", "heartbeat", "running_jobs")
+    fields = readonly_fields = ("id", "is_alive", "heartbeat", "running_jobs")
     ordering = ("-last_heartbeat",)
 
     def changelist_view(
@@ -40,6 +40,10 @@ class WorkerAdmin(ReadOnlyMixin, admin.ModelAdmin[Worker]):
     @admin.display(description="Alive", boolean=True)
     def is_alive(self, worker: Worker) -> bool:
         return worker.is_alive
+
+    @admin.display(description="Last heartbeat")
+    def heartbeat(self, worker: Worker) -> str | None:
+        return exact(worker.last_heartbeat)
 
     @admin.display(description="Running jobs")
     def running_jobs(self, worker: Any) -> int:

@@ -28,13 +28,18 @@ class FetchedJob(jobs.Job):
     waited: float | None = None
 
     @cached_property
+    def redacted_arguments(self) -> JSONDict:
+        arguments: JSONDict = redact(self.task_kwargs)
+        return arguments
+
+    @cached_property
     def call_string(self) -> str:
         """What the worker's own log lines call the job, redacted."""
-        return call_string(self.task_name, self.id, self.task_kwargs)
+        return call_string(self.task_name, self.id, self.redacted_arguments)
 
     def log_context(self) -> JSONDict:
         """Return the fields of those lines, redacted."""
-        return super().log_context() | {"task_kwargs": redact(self.task_kwargs)}
+        return super().log_context() | {"task_kwargs": self.redacted_arguments}
 
 
 class JobManager(StockJobManager):

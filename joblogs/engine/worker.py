@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from procrastinate.jobs import Status
 from procrastinate.worker import Worker as StockWorker
 
 from joblogs.engine.outcome import log_outcome
+from joblogs.redaction import redact
 
 if TYPE_CHECKING:
     from procrastinate.exceptions import JobRetry
     from procrastinate.job_context import JobContext, JobResult
+    from procrastinate.types import JSONDict
 
 
 class Worker(StockWorker):
+    def _log_extra(self, *args: Any, **kwargs: Any) -> JSONDict:
+        """Return the fields of a log line; the job's are redacted already."""
+        extra: JSONDict = super()._log_extra(*args, **kwargs)
+        return extra | {"result": redact(extra["result"])} if "result" in extra else extra
+
     def _log_job_outcome(
         self,
         status: Status,

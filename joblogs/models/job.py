@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from django.db import IntegrityError, connections, models, transaction
 from django.utils import timezone
+from procrastinate.contrib.django.exceptions import ReadOnlyModel
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateReadOnlyManager
 
 from joblogs import verbs
@@ -24,6 +25,9 @@ UNIQUE_VIOLATION = "23505"  # PostgreSQL's error code
 STATES = {"todo": "waiting", "doing": "running"}  # the others are words already
 
 
+BY_VERBS = "Jobs are changed by their verbs alone: retry, cancel, abort, run_now, delete_ended."
+
+
 class Verdict(NamedTuple):
     """Which jobs a verb was, or would be, done to, and why not to the others."""
 
@@ -36,7 +40,8 @@ class JobQuerySet(models.QuerySet["Job"]):
     """Jobs. The verbs take as many as one likes, and are all or nothing in the database.
 
     They leave alone the jobs for which they make no sense, do the rest, and return a Verdict,
-    whose jobs are as they were before. They wait for whoever is changing one of these jobs.
+    whose jobs are as they were before, without their arguments. They wait for whoever is changing
+    one of these jobs. Each job takes some memory: with millions, go by parts.
     """
 
     def about_user(self, user_id: int) -> Self:
@@ -54,7 +59,10 @@ class JobQuerySet(models.QuerySet["Job"]):
             return [name for (name,) in cursor.fetchall()]
 
     def retry(self) -> Verdict:
-        """Queue jobs again that failed, were cancelled or aborted."""
+        """Queue jobs again that failed, were cancelled or aborted.
+
+        Attempts go on being counted: one that has used up its retries runs once more.
+        """
         return self.perform(verbs.RETRY)
 
     def cancel(self) -> Verdict:
@@ -73,11 +81,17 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Delete jobs that have ended, with their events."""
         return self.perform(verbs.DELETE)
 
+    def update(self, **values: object) -> int:
+        raise ReadOnlyModel(BY_VERBS)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise ReadOnlyModel(BY_VERBS)
+
     def perform(self, verb: Verb) -> Verdict:
         while True:
             try:
                 with transaction.atomic(using=self.db):
-                    verdict = self.select_for_update().judge(verb)
+                    verdict = self.select_for_update(of=("self",)).judge(verb)
                     if verdict.jobs:
                         _execute(verb, self.db, [job.pk for job in verdict.jobs])
             except IntegrityError as error:
@@ -91,7 +105,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Tell what `perform` would do right now, without doing it."""
         now = timezone.now()
         jobs, refused = [], {}
-        for job in self.order_by("pk"):
+        for job in self.defer("args").order_by("pk"):
             if reason := job.reason_against(verb, now):
                 refused[job.pk] = reason
             else:

@@ -56,7 +56,7 @@ def test_values_are_masked_at_any_depth_and_the_rest_is_left() -> None:
 
 
 def test_a_call_is_told_without_secrets() -> None:
-    told = call_string("tasks.log_in", 7, {"user_id": 1, "password": SECRET})
+    told = call_string("tasks.log_in", 7, redact({"user_id": 1, "password": SECRET}))
     assert told == f"tasks.log_in[7](user_id=1, password='{MASK}')"
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from project.postgres.base import DatabaseWrapper
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 HOST = "127.0.0.1"
 # Seconds for what is under way at Ctrl-C: below the five after which honcho kills.
@@ -59,8 +60,9 @@ class Command(BaseCommand):
         status = 0
         try:
             _wait_for_ones_turn()
-            self.migrate()
-            self.create_administrator()
+            with _interrupted_afterwards():
+                self.migrate()
+                self.create_administrator()
             connections.close_all()
             for name, path in PAGES.items():
                 self.stdout.write(f"{name + ':':<9}http://{HOST}:{port}{path}")
@@ -97,6 +99,31 @@ class Command(BaseCommand):
         password = secrets.token_urlsafe(12)
         users.create_superuser(username="admin", password=password)
         self.stdout.write(f"Log in as admin with password {password} (shown only this once).")
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Let a Ctrl-C, SIGTERM or SIGHUP wait for the end of a block, unless it comes twice.
+
+    In the middle of migrations it could leave an index by half, be taken for an error of the
+    database, or get lost where Python just runs a callback.
+    """
+    asked: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _wait_for_ones_turn() -> None:
