@@ -11,8 +11,10 @@ from django.contrib.auth.forms import (
     PasswordChangeForm,
     UsernameField,
 )
+from django.db import transaction
 from django.db.models import F, Q
 
+from accounts import rights
 from accounts.models import User
 
 if TYPE_CHECKING:
@@ -59,9 +61,16 @@ class OwnPasswordForm(PasswordChangeForm):
     """A new password for oneself, by who knows the present one."""
 
     def save(self, commit: bool = True) -> User:
-        """Save the password alone: rights taken away since the page was asked for stay away."""
-        user: User = super().save(commit=False)
-        user.save(update_fields=["password", "updated_at"])
+        """Save the password, and nothing else.
+
+        Raises PermissionDenied when the account is not as it was when the present password was
+        checked: who knows an old one undoes no reset by an administrator.
+        """
+        with transaction.atomic():
+            # Before the new one is set: this compares the one that was checked.
+            rights.hold(self.user, [])
+            user: User = super().save(commit=False)
+            user.save(update_fields=["password", "updated_at"])
         return user
 
 

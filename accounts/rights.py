@@ -58,9 +58,24 @@ def manageable_users(actor: User) -> QuerySet[User]:
 
 
 def manageable_groups(actor: User) -> QuerySet[Group]:
-    """Return the groups that the actor may change: those of the actor are rights of their own."""
+    """Return the groups that the actor may change.
+
+    Those of the actor are rights of their own, and those with a member beyond the actor are rights
+    of somebody whom they do not manage.
+    """
     groups = grantable_groups(actor)
-    return groups if actor.is_superuser else groups.exclude(user=actor)
+    if actor.is_superuser:
+        return groups
+    if not actor.is_staff:
+        groups = groups.exclude(user__is_staff=True)
+    # Each reason apart, so that the database starts from the group or from the few who have more.
+    lacking = _lacking(actor)
+    return (
+        groups.exclude(user=actor)
+        .exclude(user__is_superuser=True)
+        .exclude(user__user_permissions__in=lacking)
+        .exclude(user__groups__permissions__in=lacking)
+    )
 
 
 def obstacle_to_changing(actor: User, account: User) -> str:
@@ -82,6 +97,9 @@ def hold(actor: User, pks: Iterable[int]) -> dict[int, User]:
     changes others has their own rights until the change is committed, and because nobody changes
     their own, every change by a superuser leaves one: whoever else acts at the same instant, the
     last active superuser is never lost.
+
+    The actor's permissions may have been taken away since they were looked up: whoever holds asks
+    for them again.
     """
     # Always in the same order, so that two who act on each other wait instead of blocking each
     # other for good. NO KEY does not hinder jobs that write a log of these users.
@@ -93,6 +111,10 @@ def hold(actor: User, pks: Iterable[int]) -> dict[int, User]:
         for name in ("is_active", "is_staff", "is_superuser", "password")
     ):
         raise PermissionDenied(CHANGED_MEANWHILE)
+    # What Django's backend remembers. A request's user is lazy, and its __dict__ another one.
+    for known in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
+        if hasattr(actor, known):
+            delattr(actor, known)
     return accounts
 
 

@@ -154,6 +154,8 @@ class ManagedUserMixin(UserMixin):
         if self.request.method == "POST":
             # From here on nobody else changes it, and all that is checked stays true.
             held = rights.hold(self.actor, [account.pk])
+            if missing := self._what_is_missing(self.request):
+                raise PermissionDenied(missing)
             if account.pk not in held:
                 raise Http404("This user was deleted meanwhile.")
             account = held[account.pk]

@@ -31,7 +31,10 @@ class GroupAdmin(WithinRightsAdmin[Group], DjangoGroupAdmin):
         return Group.objects.select_for_update(no_key=True).order_by("pk").in_bulk(pks)
 
     def obstacle(self, group: Group) -> str:
-        return f"{group} is a group of yours, or gives rights that you do not have."
+        return (
+            f"{group} is a group of yours, gives rights that you do not have,"
+            " or has a member who has such rights."
+        )
 
     def what_goes_along(self, groups: list[Group]) -> dict[str, int]:
         memberships = User.groups.through._default_manager.filter(group__in=groups)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -129,14 +129,3 @@ class UserAdmin(WithinRightsAdmin[User], DjangoUserAdmin[User]):
                 # One's own is changed by who knows the present one, and cannot be taken away.
                 return redirect("password-change")
             return super().user_change_password(request, id, form_url)
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except IntegrityError as error:
-            # Somebody took the name or address since the form was checked.
-            conflict = User.conflict(error)
-            if conflict is None:
-                raise
-            messages.error(request, " ".join(conflict.messages) + " Nothing was saved.")
-            return redirect(request.get_full_path())

@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.contrib import admin
-from django.db import transaction
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.db.models import Model, prefetch_related_objects
+from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from accounts import rights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from django.db.models import QuerySet
+    from django.forms import ModelForm
     from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
 
     from accounts.models import User
 
 
 M = TypeVar("M", bound=Model)
+
+OVERTAKEN = "Somebody else changed this at the same moment. Nothing was saved."
+
+
+def explain_conflicts(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Say so when somebody else took a name, or deleted or used what the view is about.
+
+    The view's transaction has to be inside: foreign keys are checked when it commits.
+    """
+
+    @wraps(view)
+    def explained(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except IntegrityError as error:
+            if not isinstance(error.__cause__, UniqueViolation | ForeignKeyViolation):
+                raise
+            # To read them takes away what was said too early: that all is saved.
+            list(messages.get_messages(request))
+            messages.error(request, OVERTAKEN)
+            return redirect(request.get_full_path())
+
+    return explained
 
 
 class WithinRightsAdmin(admin.ModelAdmin[M]):
@@ -69,8 +98,21 @@ class WithinRightsAdmin(admin.ModelAdmin[M]):
         found = super().get_object(request, object_id, from_field)
         if found is None or request.method != "POST":
             return found
-        # From here on nobody else changes it, and all that is checked stays true.
-        return self.hold(rights.actor_of(request), [found.pk]).get(found.pk)
+        return self._hold(request, [found.pk]).get(found.pk)
+
+    def _hold(self, request: HttpRequest, pks: list[int]) -> dict[int, M]:
+        """From here on nobody else changes these, and all that is checked stays true."""
+        held = self.hold(rights.actor_of(request), pks)
+        request.__dict__.pop("manageable", None)
+        return held
+
+    def save_model(self, request: HttpRequest, obj: M, form: ModelForm[M], change: bool) -> None:
+        if not change:
+            # Whoever changes is held already. Of those who are deleted nothing can be logged.
+            self._hold(request, [])
+            if not self.has_add_permission(request):
+                raise PermissionDenied(rights.CHANGED_MEANWHILE)
+        super().save_model(request, obj, form, change)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -83,9 +125,13 @@ class WithinRightsAdmin(admin.ModelAdmin[M]):
             )
         return super().render_change_form(request, context, *args, **kwargs)
 
+    changeform_view = method_decorator(explain_conflicts)(admin.ModelAdmin.changeform_view)
+    delete_view = method_decorator(explain_conflicts)(admin.ModelAdmin.delete_view)
+
+    @method_decorator(explain_conflicts)
+    @method_decorator(transaction.atomic)
     def response_action(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:  # type: ignore[override]  # as Django calls it
-        with transaction.atomic():
-            return super().response_action(request, queryset)
+        return super().response_action(request, queryset)
 
     def get_deleted_objects(
         self, objs: Sequence[M] | QuerySet[M], request: HttpRequest
@@ -96,7 +142,9 @@ class WithinRightsAdmin(admin.ModelAdmin[M]):
         actor = rights.actor_of(request)
         if request.method == "POST":
             # Those that are left, as they are now.
-            held = self.hold(actor, pks)
+            held = self._hold(request, pks)
+            if not self.has_delete_permission(request):
+                raise PermissionDenied(rights.CHANGED_MEANWHILE)
             selected = [held[pk] for pk in pks if pk in held]
         manageable = set(self.manageable(actor).filter(pk__in=pks).values_list("pk", flat=True))
         obstacles = {self.obstacle(obj) for obj in selected if obj.pk not in manageable}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import Group
 
+from accounts import rights
 from accounts.models import User
 from tests.accounts.test_rights import permission
 
@@ -211,10 +212,48 @@ def test_a_group_that_gives_more_or_is_ones_own_stays_as_it_is(
     other = group(name="other")
     form = {"action": "delete_selected", "_selected_action": [kept.pk, other.pk]}
     answer = as_manager.post("/admin/auth/group/", form)
-    assert "group is a group of yours, or gives rights" in answer.content.decode()
+    assert "group is a group of yours, gives rights" in answer.content.decode()
     assert as_manager.post("/admin/auth/group/", form | {"post": "yes"}).status_code == 403
     assert set(Group.objects.values_list("name", flat=True)) == {"group", "other"}
     assert kept.permissions.count() == 1
+
+
+MORE_RIGHTS: dict[str, Callable[[User, Group], object]] = {
+    "by a permission": lambda bob, _: bob.user_permissions.add(permission(LACKING)),
+    "by another group": lambda bob, deleters: bob.groups.add(deleters),
+    "as superuser": lambda bob, _: User.objects.filter(pk=bob.pk).update(is_superuser=True),
+}
+
+
+@pytest.mark.parametrize("way", MORE_RIGHTS)
+def test_nobody_takes_rights_away_through_a_group_from_who_has_more(
+    as_manager: Client, alice: User, group: Callable[..., Group], way: str
+) -> None:
+    bob = User.objects.create_user("bob", is_staff=True)
+    kept, deleters = group("joblogs.view_userlog"), group(LACKING, name="deleters")
+    kept.user_set.add(alice, bob)
+    MORE_RIGHTS[way](bob, deleters)
+    url = f"/admin/auth/group/{kept.pk}"
+    assert as_manager.get(f"{url}/change/").context["title"] == "View group"
+    assert as_manager.post(f"{url}/change/", {"name": "none"}).status_code == 403
+    assert as_manager.post(f"{url}/delete/", {"post": "yes"}).status_code == 403
+    form = {"action": "delete_selected", "_selected_action": kept.pk}
+    answer = as_manager.post("/admin/auth/group/", form)
+    assert "or has a member who has such rights" in answer.content.decode()
+    assert as_manager.post("/admin/auth/group/", form | {"post": "yes"}).status_code == 403
+    assert list(kept.permissions.all()) == [permission("joblogs.view_userlog")]
+    kept.user_set.remove(bob)
+    assert as_manager.post(f"{url}/delete/", {"post": "yes"}).status_code == 302
+
+
+def test_a_group_of_staff_is_beyond_who_is_not_staff(
+    outsider: User, alice: User, group: Callable[..., Group]
+) -> None:
+    made = group()
+    made.user_set.add(alice)
+    assert list(rights.manageable_groups(outsider)) == [made]
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    assert not rights.manageable_groups(outsider).exists()
 
 
 def test_a_superuser_changes_and_deletes_every_group(

@@ -131,6 +131,17 @@ def blocked() -> bool:
 
 def meanwhile(request: Callable[[], Any], change: Callable[[], object], held: Model) -> Any:
     """Return the answer to a request that found a row held, and the change made then."""
+    rows = type(held)._default_manager.select_for_update(no_key=True)
+    return overtaken(request, lambda: rows.get(pk=held.pk), change)
+
+
+def overtaken(
+    request: Callable[[], Any], first: Callable[[], object], then: Callable[[], object] = int
+) -> Any:
+    """Return the answer to a request that waits for what another transaction does first.
+
+    What it does then, and that it commits, comes while the request waits.
+    """
     answers: list[Any] = []
 
     def ask() -> None:
@@ -141,10 +152,10 @@ def meanwhile(request: Callable[[], Any], change: Callable[[], object], held: Mo
 
     thread = threading.Thread(target=ask)
     with transaction.atomic():
-        type(held)._default_manager.select_for_update(no_key=True).get(pk=held.pk)
+        first()
         thread.start()
         wait_for(blocked)
-        change()
+        then()
     thread.join()
     return answers[0]
 

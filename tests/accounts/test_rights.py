@@ -8,7 +8,6 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 
 from accounts import rights
-from accounts.forms import OwnPasswordForm
 from accounts.models import User
 from joblogs.models import UserLog
 
@@ -258,22 +257,3 @@ def test_ones_own_password_is_changed_where_the_present_one_is_asked_for(
             assert answer["Location"] == "/password/"
     administrator.refresh_from_db()
     assert administrator.check_password("password")
-
-
-def test_a_new_password_of_ones_own_brings_back_no_right_taken_away_meanwhile(
-    administrator: User,
-) -> None:
-    form = OwnPasswordForm(
-        administrator,
-        {
-            "old_password": "password",
-            "new_password1": "correct horse battery",
-            "new_password2": "correct horse battery",
-        },
-    )
-    User.objects.filter(pk=administrator.pk).update(is_superuser=False)
-    assert form.is_valid(), form.errors
-    form.save()
-    administrator.refresh_from_db()
-    assert administrator.check_password("correct horse battery")
-    assert not administrator.is_superuser

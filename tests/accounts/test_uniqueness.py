@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
+from accounts.admin.within_rights import OVERTAKEN
 from accounts.forms import UserCreationForm
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from joblogs.models import Job
@@ -179,7 +180,7 @@ def test_a_name_taken_between_check_and_saving_is_an_error_on_the_page(
     monkeypatch.setattr(User, "save", overtaken)
     response = as_administrator.post("/admin/accounts/user/add/", form, follow=True)
     assert response.status_code == 200
-    assert f"{USERNAME_TAKEN} Nothing was saved." in response.content.decode()
+    assert OVERTAKEN in response.content.decode()
     assert not User.objects.filter(username="alice").exists()
 
 

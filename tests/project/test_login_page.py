@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.hashers import MD5PasswordHasher
 
 from accounts.models import User
+from tests.accounts.test_last_superuser import meanwhile
 from tests.project.pages import without_token
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.test import Client
 
 pytestmark = pytest.mark.django_db
@@ -110,6 +114,42 @@ def test_every_failure_takes_the_same_work(
         client.post("/login/", {"username": name, "password": password})
         counts.append(len(computed))
     assert counts == [1] * len(names)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [User.delete, lambda looker: User.objects.filter(pk=looker.pk).update(is_active=False)],
+    ids=["deleted", "deactivated"],
+)
+def test_who_is_changed_after_the_password_was_looked_at_fails_like_everybody_else(
+    client: Client,
+    looker: User,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[User], object],
+) -> None:
+    wrong = client.post("/login/", {"username": "looker", "password": "wrong"})
+    check = AuthenticationForm.clean
+
+    def overtaken(form: AuthenticationForm) -> dict[str, object]:
+        checked = check(form)
+        change(User.objects.get(pk=looker.pk))
+        return checked
+
+    monkeypatch.setattr(AuthenticationForm, "clean", overtaken)
+    answer = client.post("/login/", {"username": "looker", "password": "password"})
+    assert answer.status_code == 200
+    assert without_token(answer) == without_token(wrong)
+    assert "_auth_user_id" not in client.session
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_deleted_while_they_log_in_fails_like_everybody_else(
+    client: Client, looker: User
+) -> None:
+    form = {"username": "looker", "password": "password"}
+    answer = meanwhile(lambda: client.post("/login/", form), looker.delete, looker)
+    assert answer.status_code == 200
+    assert "Please enter a correct username and password." in answer.content.decode()
 
 
 def test_a_password_is_long(client: Client, as_looker: Client) -> None:

@@ -105,6 +105,28 @@ REQUESTS = {
         + END
         + b"3\r\na=b\r\n"
     ),
+    **{
+        f"content type {kind.decode('latin-1'):.30}": (
+            b"POST /login/ HTTP/1.1\r\n"
+            + HOST
+            + b"Content-Type: "
+            + kind
+            + b"\r\nContent-Length: 3\r\n"
+            + END
+            + b"a=b"
+        )
+        for kind in (
+            b"text/plain; x*=foo''%41",
+            b"text/plain; charset*=idna''%41",
+            b"text/plain; charset*=punycode''%ff",
+            b"text/plain; x*=undefined''a",
+            b"text/plain; x*" + b"9" * 5_000 + b"=1",
+            b'text/plain; x="' + b";" * 20_000,
+            b"text/plain; charset=hex",
+            b"text/plain\r\nContent-Type: text/html",
+            b"\xff",
+        )
+    },
     "10 MB": (
         b"POST /login/ HTTP/1.1\r\n"
         + FORM
