@@ -24,6 +24,7 @@ from django.views.generic import (
 from django.views.generic.detail import SingleObjectMixin
 
 from accounts import rights
+from accounts.conflicts import explain_conflicts
 from accounts.forms import UserCreationForm, UserPasswordForm, UserSearchForm, UserUpdateForm
 from accounts.models import User
 from joblogs.models import UserLog
@@ -144,6 +145,7 @@ class ManagedUserMixin(UserMixin):
 
     obstacle = staticmethod(rights.obstacle_to_changing)
 
+    @method_decorator(explain_conflicts)
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         with transaction.atomic():
             response: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]  # the view's

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Model, prefetch_related_objects
-from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
-from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from accounts import rights
+from accounts.conflicts import explain_conflicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from django.db.models import QuerySet
     from django.forms import ModelForm
     from django.http import HttpRequest, HttpResponse
-    from django.http.response import HttpResponseBase
 
     from accounts.models import User
 
 
 M = TypeVar("M", bound=Model)
-
-OVERTAKEN = "Somebody else changed this at the same moment. Nothing was saved."
-
-
-def explain_conflicts(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Say so when somebody else took a name, or deleted or used what the view is about.
-
-    The view's transaction has to be inside: foreign keys are checked when it commits.
-    """
-
-    @wraps(view)
-    def explained(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            return view(request, *args, **kwargs)
-        except IntegrityError as error:
-            if not isinstance(error.__cause__, UniqueViolation | ForeignKeyViolation):
-                raise
-            # To read them takes away what was said too early: that all is saved.
-            list(messages.get_messages(request))
-            messages.error(request, OVERTAKEN)
-            return redirect(request.get_full_path())
-
-    return explained
 
 
 class WithinRightsAdmin(admin.ModelAdmin[M]):

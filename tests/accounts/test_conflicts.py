@@ -1,16 +1,16 @@
-"""Who is overtaken by somebody else's change in the admin is told so, and nothing is saved."""
+"""Who is overtaken by somebody else's change is told so, and nothing is saved."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group
 from django.db import connection
 
 from accounts import rights
-from accounts.admin.within_rights import OVERTAKEN
+from accounts.conflicts import OVERTAKEN
 from accounts.models import User
 from tests.accounts.test_last_superuser import ADMIN_FORM, logged_in, meanwhile, overtaken
 
@@ -98,6 +98,20 @@ def test_somebody_who_is_put_into_a_group_while_it_is_deleted(
     client = logged_in(administrator)
     assert told(client, overtaken(lambda: client.post(url, form), join)) == [OVERTAKEN]
     assert list(alice.groups.all()) == [group]
+
+
+@pytest.mark.parametrize("url", ["/users/{}/delete/", "/admin/accounts/user/{}/delete/"])
+def test_somebody_who_does_something_in_the_admin_while_they_are_deleted(
+    administrator: User, alice: User, url: str
+) -> None:
+    def do_something() -> None:
+        LogEntry.objects.log_actions(alice.pk, [alice], CHANGE)
+        connection.check_constraints()  # as at the commit: now the account's row is in use
+
+    client = logged_in(administrator)
+    answer = overtaken(lambda: client.post(url.format(alice.pk), {"post": "yes"}), do_something)
+    assert told(client, answer) == [OVERTAKEN]
+    assert LogEntry.objects.get().user == alice
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_an_old_password_that_was_right_when_it_was_checked_undoes_no_reset(
 ) -> None:
     check = PasswordChangeForm.clean_old_password
 
-    def overtaken(form: PasswordChangeForm[User]) -> str:
+    def overtaken(form: PasswordChangeForm) -> str:
         checked = check(form)
         reset(User.objects.get(pk=administrator.pk))
         return checked

@@ -64,6 +64,23 @@ def test_holding_costs_one_query_and_finds_the_users_through_their_key(
     assert "users_pkey" in plan
 
 
+def test_the_rule_for_a_group_reads_its_members_and_not_everybody(
+    staff: Callable[..., User], django_assert_num_queries: Callable[..., Any]
+) -> None:
+    manager = staff("auth.change_group")
+    users = User.objects.bulk_create([User(username=f"user{number}") for number in range(2_000)])
+    group, everybody = (Group.objects.create(name=name) for name in ("group", "everybody"))
+    group.user_set.add(*users[:3])
+    everybody.user_set.add(*users)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE users, users_groups, users_user_permissions")
+    with django_assert_num_queries(1):
+        assert rights.manageable_groups(manager).filter(pk=group.pk).exists()
+    plan = rights.manageable_groups(manager).filter(pk=group.pk).explain()
+    assert "Seq Scan on users " not in plan
+    assert "Seq Scan on users_groups " not in plan
+
+
 def test_pages_that_show_rights_do_not_cost_a_query_for_each(
     client: Client, staff: Callable[..., User]
 ) -> None:

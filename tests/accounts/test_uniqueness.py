@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
-from accounts.admin.within_rights import OVERTAKEN
+from accounts.conflicts import OVERTAKEN
 from accounts.forms import UserCreationForm
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from joblogs.models import Job
