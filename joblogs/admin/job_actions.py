@@ -172,6 +172,6 @@ def _count(number: int) -> str:
 
 
 def _list_url(filters: str) -> str:
-    given = QueryDict(filters[:2_000])
+    given = QueryDict(filters[:2_000].replace("%00", ""))
     kept = {name: given[name] for name in FILTERS if name in given}
     return reverse(LIST) + (f"?{urlencode(kept)}" if kept else "")

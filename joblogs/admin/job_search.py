@@ -59,7 +59,7 @@ class JobSearch:
 
 
 def _is_id(text: str) -> bool:
-    return bool(LITERAL.fullmatch(text)) and text.isdecimal() and int(text) <= LARGEST_ID
+    return bool(LITERAL.fullmatch(text)) and text.isdecimal()
 
 
 def _about_user(user_id: int) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attr
 from procrastinate import jobs
@@ -36,6 +36,10 @@ class FetchedJob(jobs.Job):
     def call_string(self) -> str:
         """What the worker's own log lines call the job, redacted."""
         return call_string(self.task_name, self.id, self.redacted_arguments)
+
+    def asdict(self) -> dict[str, Any]:
+        # Procrastinate's goes down into the arguments, which may be deeper than Python allows.
+        return attr.asdict(self, recurse=False)
 
     def log_context(self) -> JSONDict:
         """Return the fields of those lines, redacted."""

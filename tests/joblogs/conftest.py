@@ -15,6 +15,19 @@ from joblogs.tasks import create_user_log
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from django.test import Client
+
+    from accounts.models import User
+
+LIST = "/admin/joblogs/job/"
+
+
+def somebody_waits_for_a_row() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        (waiting,) = cursor.fetchone() or (0,)
+    return bool(waiting)
+
 
 @pytest.fixture
 def task() -> Iterator[Callable[..., Any]]:
@@ -66,3 +79,50 @@ def make_job(db: None) -> Callable[..., Job]:
         return job
 
     return make
+
+
+@pytest.fixture
+def no_other_jobs(administrator: User) -> None:
+    """Drop the job that creating the administrator deferred."""
+    Job.objects.all().cancel()
+    Job.objects.all().delete_ended()
+
+
+@pytest.fixture
+def listed(as_administrator: Client) -> Callable[..., Any]:
+    """Return the list that the admin shows for these query parameters."""
+
+    def of(**query: str) -> Any:
+        response: Any = as_administrator.get(LIST, query)
+        assert response.status_code == 200
+        return response.context["cl"]
+
+    return of
+
+
+@pytest.fixture
+def ids(listed: Callable[..., Any]) -> Callable[..., list[int]]:
+    """Return the ids of the jobs that the list shows for these query parameters."""
+
+    def of(**query: str) -> list[int]:
+        return [job.pk for job in listed(**query).result_list]
+
+    return of
+
+
+@pytest.fixture
+def walk(as_administrator: Client) -> Callable[..., list[list[int]]]:
+    """Return the ids on all pages, from the newest on and as long as older jobs are offered."""
+
+    def through(query: str = "") -> list[list[int]]:
+        pages: list[list[int]] = []
+        url: str | None = f"?{query}"
+        while url is not None:
+            response: Any = as_administrator.get(LIST + url)
+            assert response.status_code == 200
+            page = response.context["cl"]
+            pages.append([job.pk for job in page.result_list])
+            url = page.older_url or page.search_older_url
+        return pages
+
+    return through

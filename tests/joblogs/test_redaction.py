@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 from procrastinate.contrib.django import app
 
 from joblogs.engine.immediate import run_now
@@ -22,7 +23,11 @@ SECRET = "hunter2"
 
 
 @pytest.mark.parametrize(
-    "name", ["password", "new_password2", "apiKey", "X-Api-Key", "ACCESS_TOKEN", "sessionid"]
+    "name",
+    [
+        *("password", "new_password2", "apiKey", "X-Api-Key", "api.key", "private key"),
+        *("ACCESS_TOKEN", "sessionid"),
+    ],
 )
 def test_a_name_is_secret_whatever_its_spelling(name: str) -> None:
     assert is_secret(name)
@@ -53,6 +58,29 @@ def test_values_are_masked_at_any_depth_and_the_rest_is_left() -> None:
         "secrets": MASK,
     }
     assert arguments["secrets"] == {"a": SECRET}
+
+
+def test_what_is_in_a_tuple_is_masked_too() -> None:
+    assert redact(({"token": SECRET}, [({"token": SECRET}, 1)])) == (
+        {"token": MASK},
+        [({"token": MASK}, 1)],
+    )
+
+
+def nested(levels: int) -> Any:
+    value: Any = {"password": SECRET, "note": "deep down"}
+    for level in range(levels):
+        value = [value] if level % 2 else {"inner": value}
+    return value
+
+
+def test_what_is_deeper_than_anybody_reads_is_masked_as_a_whole() -> None:
+    assert "deep down" in str(redact(nested(40)))
+    for levels in (60, 900):
+        masked = str(redact(nested(levels)))
+        assert MASK in masked
+        assert "deep down" not in masked
+        assert SECRET not in masked
 
 
 def test_a_call_is_told_without_secrets() -> None:
@@ -88,6 +116,58 @@ def test_no_log_line_of_a_job_holds_a_secret(
     for line in outcomes:
         assert f'"password": "{MASK}"' in line
         assert f"'token': '{MASK}'" in line
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_field_of_a_log_line_holds_what_a_task_returned_in_secret(
+    task: Callable[..., Any], run_jobs: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    def log_in_twice(*, user_id: int, password: str) -> tuple[Any, ...]:
+        return {"token": password}, [user_id, {"token": password}]
+
+    caplog.set_level(logging.DEBUG)
+    task(log_in_twice).defer(user_id=7, password=SECRET)
+    run_jobs()
+    records = [record for record in caplog.records if not record.name.startswith("django.db")]
+    results = [record.__dict__["result"] for record in records if "result" in record.__dict__]
+    assert ({"token": MASK}, [7, {"token": MASK}]) in results
+    for record in records:
+        assert SECRET not in str(record.__dict__)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_whose_arguments_and_result_are_nested_deeply_ends_as_others_do(
+    task: Callable[..., Any],
+    run_jobs: Callable[..., None],
+    lines: Callable[..., list[logging.LogRecord]],
+) -> None:
+    def dig(*, inner: Any) -> Any:
+        return nested(900)
+
+    # Procrastinate itself copies the arguments, and fails at twice as many levels.
+    pk = task(dig).defer(inner=nested(400))
+    run_jobs()
+    assert Job.objects.get(pk=pk).status == "succeeded"
+    [line] = lines("tests.dig")
+    assert f"job={pk} succeeded" in line.getMessage()
+    assert SECRET not in str(line.__dict__)
+
+
+@pytest.mark.django_db
+def test_pages_show_jobs_whose_arguments_are_nested_deeply(
+    as_administrator: Client, make_job: Callable[..., Job]
+) -> None:
+    job = make_job("failed")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET args = %s WHERE id = %s",
+            [json.dumps({"note": "on top", "inner": nested(700)}), job.pk],
+        )
+    for url in ("/admin/joblogs/job/", f"/admin/joblogs/job/{job.pk}/change/"):
+        page = as_administrator.get(url).content.decode()
+        assert "on top" in page
+        assert "deep down" not in page
+        assert SECRET not in page
 
 
 @pytest.mark.django_db

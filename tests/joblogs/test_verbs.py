@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -15,6 +13,7 @@ from procrastinate.contrib.django.models import ProcrastinateEvent, Procrastinat
 from joblogs.models import Job, JobQuerySet, UserLog
 from joblogs.tasks import create_user_log
 from joblogs.verbs import RETRY, VERBS
+from tests.joblogs.conftest import somebody_waits_for_a_row
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -105,6 +104,19 @@ def test_a_retried_job_is_due_at_once_with_its_attempts_counted_once(
     assert events(job).count("retried") == 1
 
 
+def test_a_retried_job_belongs_to_no_worker(make_job: Callable[..., Job]) -> None:
+    job = make_job("failed")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET worker_id ="
+            " (SELECT worker_id FROM procrastinate_register_worker_v1()) WHERE id = %s",
+            [job.pk],
+        )
+    assert Job.objects.get(pk=job.pk).worker_id is not None
+    just(job).retry()
+    assert Job.objects.get(pk=job.pk).worker_id is None
+
+
 def test_a_job_whose_queueing_lock_has_a_queued_twin_is_not_retried(
     make_job: Callable[..., Job],
 ) -> None:
@@ -114,6 +126,13 @@ def test_a_job_whose_queueing_lock_has_a_queued_twin_is_not_retried(
     verdict = Job.objects.filter(pk__in=[failed.pk, other.pk]).retry()
     assert verdict.jobs == [other]
     assert verdict.refused == {failed.pk: f"job {twin.pk} with the same queueing lock is queued"}
+
+
+def test_a_twin_that_is_running_is_in_nobodys_way(make_job: Callable[..., Job]) -> None:
+    failed = make_job("failed", queueing_lock="invoice")
+    make_job("doing", queueing_lock="invoice")
+    assert just(failed).retry() == ([failed], {})
+    assert Job.objects.get(pk=failed.pk).status == "todo"
 
 
 def test_of_jobs_with_one_queueing_lock_the_first_is_retried(
@@ -212,36 +231,6 @@ def test_nothing_is_done_when_something_fails(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("verb", ["retry", "run_now"])
-def test_workers_are_woken_for_what_has_become_due(make_job: Callable[..., Job], verb: str) -> None:
-    job = make_job("failed") if verb == "retry" else make_job(schedule_in={"days": 1})
-    parameters = connection.get_connection_params()
-    wanted = ("host", "port", "user", "password", "dbname")
-    options = {name: parameters[name] for name in wanted if name in parameters}
-    with psycopg.connect(**options, autocommit=True) as listener:
-        listener.execute('LISTEN "procrastinate_queue_v1#default"')
-        listener.execute('LISTEN "procrastinate_any_queue_v1"')
-        just(job).perform(VERBS[verb])
-        told = list(listener.notifies(timeout=5, stop_after=2))
-    assert {notice.channel for notice in told} == {
-        "procrastinate_queue_v1#default",
-        "procrastinate_any_queue_v1",
-    }
-    assert all(f'"job_id" : {job.pk}' in notice.payload for notice in told)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_worker_runs_a_retried_job_at_once_though_it_polls_seldom(
-    make_job: Callable[..., Job], start_worker: Callable[..., Any], administrator: Any
-) -> None:
-    Job.objects.all().cancel()
-    job = make_job("failed", args={"user_id": administrator.pk})
-    start_worker("--fetch-job-polling-interval", "600")
-    just(job).retry()
-    wait_for(lambda: Job.objects.get(pk=job.pk).status == "succeeded")
-
-
-@pytest.mark.django_db(transaction=True)
 def test_two_who_retry_the_same_jobs_retry_each_once(
     make_job: Callable[..., Job], in_threads: Callable[..., list[BaseException | None]]
 ) -> None:
@@ -267,7 +256,7 @@ def test_a_job_that_is_fetched_meanwhile_is_not_cancelled(
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT id FROM procrastinate_fetch_job_v2(NULL, NULL)")
             fetched.set()
-            wait_for(_somebody_waits_for_a_row)
+            wait_for(somebody_waits_for_a_row)
 
     def cancel() -> None:
         assert fetched.wait(20)
@@ -278,13 +267,6 @@ def test_a_job_that_is_fetched_meanwhile_is_not_cancelled(
     assert Job.objects.get(pk=job.pk).status == "doing"
 
 
-def _somebody_waits_for_a_row() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        (waiting,) = cursor.fetchone()
-    return bool(waiting)
-
-
 def test_many_jobs_take_a_handful_of_statements(
     make_job: Callable[..., Job], django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
@@ -293,23 +275,3 @@ def test_many_jobs_take_a_handful_of_statements(
     Job.objects.all().cancel()
     with django_assert_max_num_queries(6):
         assert len(Job.objects.all().perform(RETRY).jobs) == 500
-
-
-def test_a_job_is_about_the_user_it_names(make_job: Callable[..., Job]) -> None:
-    assert make_job(args={"user_id": 71}).user_id == 71
-    for other in (True, "71", 2**63, -1, None, [71]):
-        assert make_job(args={"user_id": other}).user_id is None
-
-
-def test_a_job_is_scheduled_until_its_time_comes(make_job: Callable[..., Job]) -> None:
-    job = make_job(schedule_in={"hours": 1})
-    now = timezone.now()
-    assert job.is_scheduled(now)
-    assert not job.is_scheduled(now + timedelta(hours=2))
-
-
-def test_queues_with_jobs_are_named(make_job: Callable[..., Job]) -> None:
-    assert Job.objects.queue_names() == []
-    for queue in ("low", "high", "low", "a b"):
-        make_job(queue=queue)
-    assert Job.objects.queue_names() == ["a b", "high", "low"]

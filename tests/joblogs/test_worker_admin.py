@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from joblogs.models import PeriodicTask, Worker
@@ -24,6 +26,15 @@ pytestmark = pytest.mark.django_db
 
 WORKERS = "/admin/joblogs/worker/"
 PERIODIC = "/admin/joblogs/periodictask/"
+
+
+def note_deferral(task_name: str, timestamp: int, job_id: int | None = None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)"
+            " VALUES (%s, %s, %s)",
+            [task_name, timestamp, job_id],
+        )
 
 
 @pytest.fixture
@@ -49,10 +60,10 @@ def test_workers_are_listed_with_the_jobs_they_run(as_administrator: Client, wor
     assert 'name="_save"' not in page
 
 
-def test_a_worker_that_is_silent_is_not_alive(worker: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '31 s'")
-    assert not Worker.objects.get(pk=worker).is_alive
+@pytest.mark.parametrize(("silent_for", "is_alive"), [(29, True), (31, False)])
+def test_a_worker_that_is_silent_is_not_alive(silent_for: int, is_alive: bool) -> None:
+    heard_of = timezone.now() - timedelta(seconds=silent_for)
+    assert Worker(last_heartbeat=heard_of).is_alive == is_alive
 
 
 def test_periodic_tasks_are_listed_also_when_they_never_ran(as_administrator: Client) -> None:
@@ -66,16 +77,8 @@ def test_a_periodic_task_is_shown_with_its_last_job(
     as_administrator: Client, make_job: Callable[..., Job]
 ) -> None:
     job = make_job("succeeded")
-    for name, timestamp, job_id in (
-        (rescue_stalled_jobs.name, 60, job.pk),
-        ("tasks.of_old_code", 120, None),
-    ):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)"
-                " VALUES (%s, %s, %s)",
-                [name, timestamp, job_id],
-            )
+    note_deferral(rescue_stalled_jobs.name, 60, job.pk)
+    note_deferral("tasks.of_old_code", 120)
     by_name = {schedule.task_name: schedule for schedule in schedules()}
     rescue, old = by_name[rescue_stalled_jobs.name], by_name["tasks.of_old_code"]
     assert rescue.last_job_id == job.pk
@@ -86,6 +89,25 @@ def test_a_periodic_task_is_shown_with_its_last_job(
     page = as_administrator.get(PERIODIC).content.decode()
     assert f'<a href="/admin/joblogs/job/{job.pk}/change/">{job.pk}</a>' in page
     assert "not in the code any more" in page
+
+
+@pytest.mark.parametrize("timestamps", [(60, 120), (120, 60)])
+def test_of_two_deferrals_of_a_task_the_later_is_its_last(timestamps: tuple[int, int]) -> None:
+    for timestamp in timestamps:
+        note_deferral("tick", timestamp)
+    [last_at] = [schedule.last_at for schedule in schedules() if schedule.task_name == "tick"]
+    assert last_at == datetime.fromtimestamp(120, UTC)
+
+
+def test_who_may_not_see_jobs_is_shown_no_link_to_the_last(
+    client: Client, staff: Callable[..., User], make_job: Callable[..., Job]
+) -> None:
+    job = make_job("succeeded")
+    note_deferral("tick", 60, job.pk)
+    client.force_login(staff("joblogs.view_periodictask"))
+    page = client.get(PERIODIC).content.decode()
+    assert f"<td>{job.pk}</td>" in page
+    assert "/admin/joblogs/job/" not in page
 
 
 def test_a_project_without_periodic_tasks_says_so(
@@ -109,11 +131,7 @@ def test_each_list_needs_its_permission(
 
 
 def test_nobody_changes_either(as_administrator: Client, worker: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp)"
-            " VALUES ('tick', 60)"
-        )
+    note_deferral("tick", 60)
     task = PeriodicTask.objects.get(task_name="tick")
     for url, pk in ((WORKERS, worker), (PERIODIC, task.pk)):
         assert as_administrator.get(f"{url}add/").status_code == 403

@@ -122,6 +122,55 @@ def test_who_may_look_sees_histories(client: Client, staff: Callable[..., User])
     assert client.get(f"/admin/auth/group/{group.pk}/history/").status_code == 200
 
 
+def test_a_history_takes_no_notice_of_parameters(as_administrator: Client) -> None:
+    group = Group.objects.create(name="a group")
+    url = f"/admin/auth/group/{group.pk}/history/?x=1"
+    assert as_administrator.get(url).status_code == 200
+
+
+@pytest.mark.parametrize("page", ["add/", "{pk}/change/", "{pk}/delete/", ""])
+def test_a_field_to_lead_to_without_a_name_is_refused(as_administrator: Client, page: str) -> None:
+    group = Group.objects.create(name="a group")
+    url = "/admin/auth/group/" + page.format(pk=group.pk)
+    form = {"name": "another", "post": "yes", "_to_field": ""}
+    assert as_administrator.post(url, form).status_code == 400
+    assert as_administrator.post(f"{url}?_to_field=", form).status_code == 400
+    assert list(Group.objects.all()) == [group]
+    group.refresh_from_db()
+    assert group.name == "a group"
+
+
+FORMS = {
+    "application/x-www-form-urlencoded": b"name=caf%C3%A9",
+    "multipart/form-data; boundary=join": (
+        '--join\r\nContent-Disposition: form-data; name="name"\r\n\r\ncafé\r\n--join--\r\n'
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("kind", FORMS)
+def test_forms_come_in_utf_8(
+    as_administrator: Client, settings: Any, kind: str, debug: bool
+) -> None:
+    settings.DEBUG = debug
+    as_administrator.raise_request_exception = False
+    url = "/admin/auth/group/add/"
+
+    def post(charset: str) -> int:
+        content_type = f"{kind}; charset={charset}"
+        # Its post() would write the form anew in that character set.
+        answer = as_administrator.generic("POST", url, FORMS[kind], content_type=content_type)
+        return answer.status_code
+
+    for charset in ("latin-1", "hex", "utf-16"):
+        assert post(charset) == 400
+        assert not Group.objects.exists()
+    # Of the other kind Django takes no other spelling.
+    assert post("utf8" if "multipart" in kind else "UTF-8") == 302
+    assert Group.objects.get().name == "café"
+
+
 ATTEMPTS = "/admin/axes/accessattempt/"
 
 

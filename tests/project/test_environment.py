@@ -153,3 +153,27 @@ def test_commands_and_the_server_say_in_one_line_which_variable_does_not_fit(
     assert result.returncode == 1
     [line] = result.stderr.strip().splitlines()
     assert message in line
+
+
+def test_words_for_secrets_are_added_and_empty_ones_mean_nothing() -> None:
+    names = ["my_pin", "maiden name", "password", "user_id", "colour"]
+    program = (
+        "import django; django.setup();"
+        " from joblogs.redaction import is_secret;"
+        f" print([name for name in {names} if is_secret(name)])"
+    )
+    for words, secret in (
+        (" pin, maiden name, ,", ["my_pin", "maiden name", "password"]),
+        ("pwd, pin,", ["my_pin", "password"]),
+        ("", ["password"]),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=os.environ
+            | {"DJANGO_SETTINGS_MODULE": "project.settings", "REDACTED_ARGUMENTS": words},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert result.stdout.strip() == str(secret)

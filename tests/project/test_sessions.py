@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.db.models import F
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -114,3 +116,18 @@ def test_strangers_have_none(client: Client) -> None:
     client.get("/users/")
     assert SESSION not in client.cookies
     assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "is_looked_for"),
+    [("a" * 32, True), ("ä" * 32, False), ("a" * 31 + "٣", False), ("a" * 31 + "-", False)],
+)
+def test_what_cannot_be_a_key_is_not_looked_for(
+    client: Client, key: str, is_looked_for: bool
+) -> None:
+    # The bytes of a header, as servers hand them on.
+    cookie = f"{SESSION}={key}".encode().decode("latin-1")
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get("/users/", HTTP_COOKIE=cookie)
+    assert response["Location"].startswith("/login/")
+    assert any("django_session" in query["sql"] for query in queries) == is_looked_for

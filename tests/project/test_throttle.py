@@ -13,13 +13,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models import F
 from django.test import Client
+from django.utils import timezone
 
+from accounts.models import User
 from project.throttle import DELETED_AT_ONCE, counted_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from accounts.models import User
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +62,19 @@ def test_the_page_says_how_long_it_lasts_and_who_can_end_it(looker: User) -> Non
     assert 0 < int(response["Retry-After"]) <= 5 * 60
 
 
+def test_a_minute_that_has_begun_is_a_minute_to_wait(
+    looker: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    lock("looker")
+    for seconds, told in ((61, "2 minutes;"), (60, "1 minute;"), (1, "1 minute;")):
+        AccessAttempt.objects.update(attempt_time=now - LOCK + timedelta(seconds=seconds))
+        response = fail("looker")
+        assert f"Try again in {told}" in response.content.decode()
+        assert response["Retry-After"] == str(seconds)
+
+
 def test_names_that_do_not_exist_are_locked_in_the_same_way(looker: User) -> None:
     known = [fail("looker") for _ in range(LIMIT + 1)]
     unknown = [fail("nobody") for _ in range(LIMIT + 1)]
@@ -83,6 +96,17 @@ def test_another_spelling_of_the_name_is_the_same_name(looker: User) -> None:
     for name in ("looker", "LOOKER", "Looker", " looker ", "lOOKER"):
         response = fail(name)
     assert response.status_code == 429
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_letters_that_only_python_takes_for_the_same_are_others(exists: bool) -> None:
+    if exists:
+        User.objects.create_user("russell", password="password")
+    for _ in range(LIMIT - 1):
+        fail("russell")
+    assert fail("rußell").status_code == 200
+    assert fail("RUSSELL").status_code == 429
+    assert sorted(AccessAttempt.objects.values_list("failures_since_start", flat=True)) == [1, 5]
 
 
 def test_another_browser_path_or_way_to_the_page_is_no_other_person(looker: User) -> None:
@@ -218,6 +242,18 @@ def test_counts_that_have_run_out_are_deleted_a_few_at_a_time() -> None:
     assert AccessAttempt.objects.count() == rows - DELETED_AT_ONCE + 1
     fail("somebody")
     assert AccessAttempt.objects.count() == 2
+
+
+def test_the_oldest_of_them_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("project.throttle.DELETED_AT_ONCE", 2)
+    for name, minutes in (("young", 1), ("oldest", 60), ("middle", 30), ("old", 59)):
+        AccessAttempt.objects.create(username=name, ip_address=HERE, failures_since_start=1)
+        AccessAttempt.objects.filter(username=name).update(
+            attempt_time=timezone.now() - LOCK - timedelta(minutes=minutes)
+        )
+    fail("nobody")
+    left = AccessAttempt.objects.exclude(username__startswith="unknown:")
+    assert set(left.values_list("username", flat=True)) == {"young", "middle"}
 
 
 def test_they_are_found_by_an_index() -> None:

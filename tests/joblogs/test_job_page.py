@@ -1,0 +1,80 @@
+"""The page of a job in the admin."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from joblogs.models import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_other_jobs")]
+
+LIST = "/admin/joblogs/job/"
+
+
+def test_a_job_is_shown_with_its_events(
+    as_administrator: Client, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(
+        "doing", args={"colour": "blue"}, lock="paint", queueing_lock="paint-71", queue="low"
+    )
+    page = as_administrator.get(f"{LIST}{job.pk}/change/").content.decode()
+    for shown in ("create_user_log", "&quot;colour&quot;: &quot;blue&quot;", "paint-71", "low"):
+        assert shown in page
+    assert page.index("deferred") < page.index("started")
+    assert 'name="_save"' not in page
+
+
+def test_a_job_with_many_events_shows_the_latest(
+    as_administrator: Client, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("joblogs.admin.jobs.SHOWN_EVENTS", 1)
+    job = make_job("doing")
+    response: Any = as_administrator.get(f"{LIST}{job.pk}/change/")
+    assert [event.type for event in response.context["events"]] == ["started"]
+    assert "The latest 1 of them." in response.content.decode()
+
+
+def test_nobody_adds_changes_or_deletes_a_job_but_by_a_verb(
+    as_administrator: Client, make_job: Callable[..., Job]
+) -> None:
+    job = make_job("failed")
+    for page in ("add/", f"{job.pk}/delete/"):
+        assert as_administrator.get(LIST + page).status_code == 403
+    assert as_administrator.post(f"{LIST}{job.pk}/change/", {"status": "todo"}).status_code == 403
+    assert Job.objects.get(pk=job.pk).status == "failed"
+
+
+def test_a_job_that_succeeded_is_not_offered_to_be_retried(
+    as_administrator: Client, make_job: Callable[..., Job]
+) -> None:
+    job = make_job("succeeded")
+    page = as_administrator.get(f"{LIST}{job.pk}/change/").content.decode()
+    assert f"{LIST}act/delete/?ids={job.pk}" in page
+    for verb in ("retry", "cancel", "abort", "run_now"):
+        assert f"{LIST}act/{verb}/" not in page
+
+
+@pytest.mark.parametrize(
+    ("url", "tag", "longest"),
+    [(LIST, "code", 80), (LIST + "{pk}/change/", "pre", 20_000)],
+    ids=["list", "page"],
+)
+def test_long_arguments_are_shortened(
+    as_administrator: Client, make_job: Callable[..., Job], url: str, tag: str, longest: int
+) -> None:
+    job = make_job(args={"note": "é" * 30_000})
+    page = as_administrator.get(url.format(pk=job.pk)).content.decode()
+    shown = re.search(f"<{tag}><bdi>(.*?)</bdi></{tag}>", page, re.DOTALL)
+    assert shown is not None
+    text = unescape(shown[1])
+    assert len(text) == longest
+    assert text.endswith("ééé…")

@@ -1,0 +1,108 @@
+"""Workers are woken for what has become due, and for nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from joblogs.models import Job
+from joblogs.verbs import VERBS
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LISTENED = (
+    "procrastinate_any_queue_v1",
+    "procrastinate_queue_v1#default",
+    "procrastinate_queue_v1#low",
+)
+
+
+@pytest.fixture
+def told(transactional_db: None) -> Iterator[Callable[[], list[tuple[str, str]]]]:
+    """Listen as workers do; told() returns the channels and messages of all notices until now."""
+    parameters = connection.get_connection_params()
+    wanted = ("host", "port", "user", "password", "dbname")
+    options = {name: parameters[name] for name in wanted if name in parameters}
+    with psycopg.connect(**options, autocommit=True) as listener:
+        for channel in LISTENED:
+            listener.execute(f'LISTEN "{channel}"')
+
+        def until_now() -> list[tuple[str, str]]:
+            listener.execute("SELECT pg_notify('procrastinate_any_queue_v1', 'the end')")
+            notices: list[tuple[str, str]] = []
+            for notice in listener.notifies(timeout=20):
+                if notice.payload == "the end":
+                    return notices
+                notices.append((notice.channel, notice.payload))
+            raise AssertionError("The end was never told.")
+
+        yield until_now
+
+
+@pytest.fixture
+def ready(make_job: Callable[..., Job]) -> Callable[..., Job]:
+    """Make a job that this verb makes due."""
+
+    def make(verb: str, **options: Any) -> Job:
+        if verb == "retry":
+            return make_job("failed", **options)
+        return make_job(schedule_in={"days": 1}, **options)
+
+    return make
+
+
+@pytest.mark.parametrize("verb", ["retry", "run_now"])
+def test_workers_are_told_once_a_queue_what_has_become_due(
+    ready: Callable[..., Job], told: Callable[[], list[tuple[str, str]]], verb: str
+) -> None:
+    first, _, low = (ready(verb, queue=queue) for queue in ("default", "default", "low"))
+    told()
+    Job.objects.all().perform(VERBS[verb])
+    about_first, about_low = (
+        json.dumps({"type": "job_inserted", "job_id": job.pk}) for job in (first, low)
+    )
+    assert sorted((channel, json.dumps(json.loads(payload))) for channel, payload in told()) == [
+        ("procrastinate_any_queue_v1", about_first),
+        ("procrastinate_any_queue_v1", about_low),
+        ("procrastinate_queue_v1#default", about_first),
+        ("procrastinate_queue_v1#low", about_low),
+    ]
+
+
+def test_cancelling_tells_nobody(
+    make_job: Callable[..., Job], told: Callable[[], list[tuple[str, str]]]
+) -> None:
+    make_job()
+    told()
+    assert len(Job.objects.all().cancel().jobs) == 1
+    assert told() == []
+
+
+def test_a_worker_runs_a_retried_job_at_once_though_it_polls_seldom(
+    make_job: Callable[..., Job], start_worker: Callable[..., Any], administrator: Any
+) -> None:
+    Job.objects.all().cancel()
+    job = make_job("failed", args={"user_id": administrator.pk})
+    start_worker("--fetch-job-polling-interval", "600")
+    wait_for(_somebody_listens)
+    Job.objects.filter(pk=job.pk).retry()
+    wait_for(lambda: Job.objects.get(pk=job.pk).status == "succeeded")
+
+
+def _somebody_listens() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state = 'idle' AND query ILIKE %s",
+            ['%listen "procrastinate%'],
+        )
+        (listening,) = cursor.fetchone() or (0,)
+    return bool(listening)
