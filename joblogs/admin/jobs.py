@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SHOWN_EVENTS = 100
 LONGEST_IN_LIST = 80  # characters of arguments
 LONGEST = 20_000
+NOTHING = "-"  # as Django writes it for empty columns
 
 admin.site.unregister(ProcrastinateJob)
 
@@ -111,9 +112,9 @@ class JobAdmin(JobActionsAdmin):
     def shown_state(self, job: Job) -> str:
         return format_html('<span class="job-state job-state-{0}">{0}</span>', job.state)
 
-    @admin.display(description="User", empty_value="-")
-    def about_user(self, job: Job) -> str | None:
-        return job.about or None
+    @admin.display(description="User")
+    def about_user(self, job: Job) -> str:
+        return job.about or NOTHING
 
     @admin.display(description="Arguments")
     def short_arguments(self, job: Job) -> str:
@@ -129,14 +130,14 @@ class JobAdmin(JobActionsAdmin):
     def queue(self, job: Job) -> str:
         return job.queue_name
 
-    @admin.display(description="Changed", empty_value="-")
-    def changed(self, job: Job) -> str | None:
-        return exact(job.changed_at)
+    @admin.display(description="Changed")
+    def changed(self, job: Job) -> str:
+        return exact(job.changed_at) or NOTHING
 
-    @admin.display(description="Scheduled for", empty_value="-")
-    def due(self, job: Job) -> str | None:
-        return exact(job.scheduled_at)
+    @admin.display(description="Scheduled for")
+    def due(self, job: Job) -> str:
+        return exact(job.scheduled_at) or NOTHING
 
-    @admin.display(description="Run by", empty_value="-")
-    def run_by(self, job: Job) -> str | None:
-        return f"Worker {job.worker_id}" if job.worker_id else None
+    @admin.display(description="Run by")
+    def run_by(self, job: Job) -> str:
+        return f"Worker {job.worker_id}" if job.worker_id else NOTHING

@@ -78,3 +78,11 @@ def test_long_arguments_are_shortened(
     text = unescape(shown[1])
     assert len(text) == longest
     assert text.endswith("ééé…")
+
+
+def test_what_a_job_does_not_have_is_a_dash(
+    as_administrator: Client, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(args={"colour": "blue"})
+    for url in (LIST, f"{LIST}{job.pk}/change/"):
+        assert "None" not in as_administrator.get(url).content.decode()
