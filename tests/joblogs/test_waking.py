@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -106,3 +107,22 @@ def _somebody_listens() -> bool:
         )
         (listening,) = cursor.fetchone() or (0,)
     return bool(listening)
+
+
+def test_a_running_job_ends_as_aborted_when_its_worker_is_asked(
+    task: Callable[..., Any],
+    run_jobs: Callable[..., None],
+    in_threads: Callable[..., list[BaseException | None]],
+) -> None:
+    async def wait_for_ever() -> None:
+        await asyncio.Event().wait()
+
+    pk = task(wait_for_ever).defer()
+
+    def abort() -> None:
+        wait_for(lambda: Job.objects.filter(pk=pk, status="doing").exists())
+        assert [job.pk for job in Job.objects.filter(pk=pk).abort().jobs] == [pk]
+
+    assert in_threads(lambda: run_jobs(abort_job_polling_interval=0.1), abort) == [None, None]
+    job = Job.objects.get(pk=pk)
+    assert (job.status, job.abort_requested) == ("aborted", False)
