@@ -35,10 +35,6 @@ class AccessAttemptAdmin(admin.ModelAdmin[Any]):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        # There is a search, and no filter.
-        return False
-
     @admin.display(description="Username", ordering="username")
     def name(self, attempt: Any) -> str:
         if attempt.username.startswith(UNKNOWN_NAME):

@@ -99,9 +99,10 @@ class JobActionsAdmin(ReadOnlyMixin, admin.ModelAdmin[Job]):
             verdict = Job.objects.filter(pk__in=ids).perform(verb)
             # Who may do it is asked again, now that nobody can change the answer before it is done.
             users = get_user_model()._default_manager.select_for_update(no_key=True)
-            _require(users.filter(pk=request.user.pk or 0).first(), verb)
+            actor: Any = users.filter(pk__in=[request.user.pk]).first()
+            _require(actor, verb)
             LogEntry.objects.log_actions(
-                request.user.pk,  # type: ignore[arg-type]  # logged in, so there is one
+                actor.pk,
                 verdict.jobs,
                 DELETION if verb is DELETE else CHANGE,
                 f"{verb.done.capitalize()}.",

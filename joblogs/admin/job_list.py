@@ -88,12 +88,12 @@ class JobChangeList(ChangeList):
         jobs = order.newest_first(jobs, self.before)
 
         self.oldest_searched = None
-        self.has_active_state = bool(status) and status != "succeeded"
+        self.searches_in_state = bool(status) and status != "succeeded"
         # There is no index on those that succeeded, which would cost every job that does.
         plain = state not in {"waiting", "scheduled", "succeeded"} and not any(filters.values())
         if not (plain and self.search.is_exact):
             searched = order.newest_first(Job.objects.all(), self.before)
-            if self.has_active_state:
+            if self.searches_in_state:
                 searched = searched.filter(status=status)
             ends = list(searched.values_list("pk", flat=True)[SEARCHED - 1 : SEARCHED + 1])
             if len(ends) == 2:

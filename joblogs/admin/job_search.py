@@ -52,14 +52,12 @@ class JobSearch:
             # Guessing would tell what is masked.
             return cls(NOTHING, problem=f"The argument “{name}” is secret, and not searched.")
         condition = Q(args__contains={name: value})
+        known: tuple[int, ...] = ()
         if LITERAL.fullmatch(value):
             condition |= Q(args__contains={name: json.loads(value)})
-        known = _about_user(int(value)) if name == "user_id" and _is_id(value) else ()
+            if name == "user_id" and value.isdecimal():
+                known = _about_user(int(value))
         return cls(condition, is_exact=False, known=known)
-
-
-def _is_id(text: str) -> bool:
-    return bool(LITERAL.fullmatch(text)) and text.isdecimal()
 
 
 def _about_user(user_id: int) -> tuple[int, ...]:

@@ -53,8 +53,6 @@ class WorkerAdmin(ReadOnlyMixin, admin.ModelAdmin[Worker]):
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(ReadOnlyMixin, admin.ModelAdmin[PeriodicTask]):
-    list_display = ("task_name",)
-
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
