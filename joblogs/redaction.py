@@ -44,6 +44,32 @@ def redact(value: Any, depth: int = 0) -> Any:
     return value
 
 
+def mask_secrets(text: str, arguments: Any) -> str:
+    """Return a text, such as an error's, in which the values of secret arguments are masked.
+
+    Values of fewer than four characters stay: masking them would garble the text and hide little.
+    """
+    # The longest first: one may be a part of another.
+    for secret in sorted(_secrets(arguments), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _secrets(value: Any, secret: bool = False, depth: int = 0) -> set[str]:
+    if depth > DEEPEST:
+        return set()
+    match value:
+        case dict():
+            inner = (_secrets(v, secret or is_secret(str(k)), depth + 1) for k, v in value.items())
+        case list():
+            inner = (_secrets(v, secret, depth + 1) for v in value)
+        case str() | int() | float() if secret and len(str(value)) >= 4 and value is not True:
+            return {str(value)}
+        case _:
+            return set()
+    return set().union(*inner)
+
+
 def call_string(task_name: str, job_id: int | None, redacted: Mapping[str, Any]) -> str:
     """Return what Procrastinate calls a job in its log: `task[id](name=value)`."""
     shown = ", ".join(f"{name}={value!r}" for name, value in redacted.items())

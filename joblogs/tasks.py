@@ -9,28 +9,33 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
+from joblogs.engine.batch import BatchJob, batch_task
 from joblogs.engine.retry import ExponentialBackoff
 from joblogs.models import UserLog
 from joblogs.queues import DEFAULT, HIGH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from procrastinate import JobContext
 
 logger = logging.getLogger(__name__)
 
 
-@app.task(queue=DEFAULT, pass_context=True, retry=ExponentialBackoff())
-def create_user_log(context: JobContext, *, user_id: int) -> str | None:
-    """Write the log of a user who was just created, exactly once a job.
+@batch_task(queue=DEFAULT, retry=ExponentialBackoff())
+def create_user_log(jobs: Sequence[BatchJob]) -> None:
+    """Write the logs of users who were just created, exactly once a job.
 
-    Deferred in the transaction that creates the user. Queue, priority and time can be set for
-    one call, with the queues named in `joblogs.queues`:
+    Deferred in the transaction that creates the user: `create_user_log.defer(user_id=1)`. Queue,
+    priority and time can be set for one call, with the queues named in `joblogs.queues`:
     `create_user_log.configure(queue=HIGH, priority=5, schedule_in={"hours": 1}).defer(user_id=1)`;
     to do it at once: `run_now(create_user_log, user_id=1)`.
     """
-    if UserLog.objects.write(user_id=user_id, job_id=context.job.id):
-        return None
-    return f"user {user_id} was deleted, there is nothing to log"
+    users = [(job.arguments["user_id"], job.id) for job in jobs]
+    for job, written in zip(jobs, UserLog.objects.write_many(users), strict=True):
+        if not written:
+            user_id = job.arguments["user_id"]
+            job.result = f"user {user_id} was deleted, there is nothing to log"
 
 
 @app.periodic(cron="* * * * *")

@@ -1,60 +1,187 @@
-"""How jobs are fetched."""
+"""What Procrastinate's job manager does with the job tables, with Joblogs' SQL."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-import attr
-from procrastinate import jobs
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from procrastinate import jobs as procrastinate_jobs
+from procrastinate import utils
+from procrastinate.exceptions import UniqueViolation
 from procrastinate.manager import JobManager as StockJobManager
+from psycopg.types.json import Jsonb
 
-from joblogs.redaction import call_string, redact
+from joblogs.engine import queries
+from joblogs.engine.connectors import DjangoConnector, WorkerConnector
+from joblogs.engine.fetched import FetchedJob
+from joblogs.engine.waking import wake_after_commit, waker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
+    from procrastinate.jobs import Job
     from procrastinate.types import JSONDict
-
-FETCH_JOB = (Path(__file__).parent / "sql" / "fetch_job.sql").read_text()
-
-
-@attr.dataclass(frozen=True, kw_only=True)
-class FetchedJob(jobs.Job):
-    """A job that a worker took from its queue."""
-
-    #: Seconds between the moment it could have started and the moment it was fetched.
-    waited: float | None = None
-
-    @cached_property
-    def redacted_arguments(self) -> JSONDict:
-        arguments: JSONDict = redact(self.task_kwargs)
-        return arguments
-
-    @cached_property
-    def call_string(self) -> str:
-        """What the worker's own log lines call the job, redacted."""
-        return call_string(self.task_name, self.id, self.redacted_arguments)
-
-    def asdict(self) -> dict[str, Any]:
-        # Procrastinate's goes down into the arguments, which may be deeper than Python allows.
-        return attr.asdict(self, recurse=False)
-
-    def log_context(self) -> JSONDict:
-        """Return the fields of those lines, redacted."""
-        return super().log_context() | {"task_kwargs": self.redacted_arguments}
 
 
 class JobManager(StockJobManager):
-    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> FetchedJob | None:
-        """Take the next job of these queues (of all, when None), or None when there is none."""
-        row = await self.connector.execute_query_one_async(
-            query=FETCH_JOB,
+    """Defers without NOTIFY in the transaction; fetches and finishes many jobs at a time.
+
+    Jobs that are deferred on a connection of the caller's own (`connection=`) or amid a transaction
+    that is committed by hand wake workers Procrastinate's way: nothing tells when it commits.
+    """
+
+    def batch_defer_jobs(self, jobs: list[Job], connection: Any | None = None) -> list[Job]:
+        """Insert jobs on Django's connection, and wake their workers after its commit.
+
+        Raises AlreadyEnqueued, after which an enclosing transaction goes on, when the queueing lock
+        of one of them is taken; none is inserted then.
+        """
+        connector = self.connector.get_sync_connector()
+        if connection is not None or not _tells_when_it_commits(connector):
+            return super().batch_defer_jobs(jobs, connection)
+        guarded = any(job.queueing_lock for job in jobs)
+        with transaction.atomic(using=connector.alias) if guarded else nullcontext():
+            try:
+                rows = connector.execute_query_all(**self._defer_quietly(jobs))
+            except UniqueViolation as error:
+                self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
+        wake_after_commit({job.queue for job in jobs}, using=connector.alias)
+        return _as_deferred(jobs, rows)
+
+    async def batch_defer_jobs_async(
+        self, jobs: list[Job], connection: Any | None = None
+    ) -> list[Job]:
+        """Do the same for asynchronous code; inside a worker's task on the worker's connections."""
+        if connection is not None:
+            return await super().batch_defer_jobs_async(jobs, connection)
+        if isinstance(self.connector, DjangoConnector):
+            return await sync_to_async(self.batch_defer_jobs)(jobs)
+        try:
+            rows = await self.connector.execute_query_all_async(**self._defer_quietly(jobs))
+        except UniqueViolation as error:
+            self._raise_already_enqueued(exc=error, queueing_lock=error.queueing_lock)
+        if isinstance(self.connector, WorkerConnector):
+            waker(self.connector.alias).wake({job.queue for job in jobs}, here=False)
+        return _as_deferred(jobs, rows)
+
+    def _defer_quietly(self, jobs: list[Job]) -> dict[str, Any]:
+        return self._defer_jobs_query_kwargs(jobs) | {"query": queries.DEFER_JOBS}
+
+    async def fetch_jobs(
+        self,
+        queues: Iterable[str] | None,
+        worker_id: int,
+        *,
+        starts: int,
+        batch_sizes: Mapping[str, int],
+    ) -> list[list[FetchedJob]]:
+        """Take jobs of these queues (of all, when None), at most as many as make so many starts.
+
+        A start is one job, or several of a task that `batch_sizes` names, at most so many.
+        """
+        rows = await self.connector.execute_query_all_async(
+            query=queries.FETCH_JOBS,
             queues=list(queues) if queues else None,
             worker_id=worker_id,
+            starts=starts,
+            batch_tasks=list(batch_sizes),
+            batch_sizes=list(batch_sizes.values()),
         )
-        if row["id"] is None:
-            return None
-        job = jobs.Job.from_row(row)
-        return FetchedJob(**attr.asdict(job, recurse=False), waited=row["waited"])
+        return [
+            [FetchedJob.from_row(row) for row in start]
+            for _, start in groupby(sorted(rows, key=itemgetter("start")), key=itemgetter("start"))
+        ]
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> FetchedJob | None:
+        """Take the next job of these queues (of all, when None), or None when there is none."""
+        starts = await self.fetch_jobs(queues, worker_id, starts=1, batch_sizes={})
+        return starts[0][0] if starts else None
+
+    async def seconds_until_due(self, queues: Iterable[str] | None) -> float | None:
+        """Return when the next scheduled job of these queues is due, or None if there is none."""
+        row = await self.connector.execute_query_one_async(
+            query=queries.NEXT_DUE, queues=list(queues) if queues else None
+        )
+        seconds: float | None = row["seconds"]
+        return seconds
+
+    async def finish_attempts(
+        self, worker_id: int | None, worker: str, attempts: Sequence[JSONDict]
+    ) -> dict[int, str]:
+        """End attempts as the SQL function joblogs_finish_jobs_v1 describes them.
+
+        Returns what happened to those that were not simply finished, by the job's id.
+        """
+        rows = await self.connector.execute_query_all_async(
+            query=queries.FINISH_JOBS,
+            worker_id=worker_id,
+            worker=worker,
+            attempts=Jsonb(list(attempts)),
+        )
+        return {row["job"]: row["verdict"] for row in rows}
+
+    async def owned_jobs(self, worker_id: int, jobs: Sequence[FetchedJob]) -> set[int]:
+        """Return the ids of those that the worker still owns, after transactions under way."""
+        rows = await self.connector.execute_query_all_async(
+            query=queries.OWNED_JOBS,
+            worker_id=worker_id,
+            jobs=[job.id for job in jobs],
+            attempts=[job.attempts for job in jobs],
+        )
+        return {row["id"] for row in rows}
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        """Give back the job of a worker that died, unless somebody has done so.
+
+        The attempt counts, and is logged as lost. A job whose queueing lock a queued one has fails.
+        """
+        await self.finish_attempts(
+            job.worker_id,
+            f"worker {job.worker_id}" if job.worker_id else "unknown",
+            [
+                {
+                    "job": job.id,
+                    "attempts": job.attempts,
+                    "status": "todo",
+                    "retry_at": (retry_at or utils.utcnow()).timestamp(),
+                    "priority": priority,
+                    "to_queue": queue,
+                    "lock": lock,
+                    "task": job.task_name,
+                    "queue": job.queue,
+                    "finished_at": utils.utcnow().timestamp(),
+                    "outcome": "lost",
+                }
+            ],
+        )
+
+    async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:
+        """Return the ids of running jobs that somebody asked to abort."""
+        rows = await self.connector.execute_query_all_async(
+            query=queries.JOBS_TO_ABORT, queue=queue
+        )
+        return [row["id"] for row in rows]
+
+
+def _tells_when_it_commits(connector: object) -> TypeGuard[DjangoConnector]:
+    if not isinstance(connector, DjangoConnector):
+        return False
+    connection = connector.connection
+    return connection.in_atomic_block or connection.get_autocommit()
+
+
+def _as_deferred(jobs: list[Job], rows: list[dict[str, Any]]) -> list[Job]:
+    todo = procrastinate_jobs.Status.TODO.value
+    return [job.evolve(id=row["id"], status=todo) for job, row in zip(jobs, rows, strict=True)]

@@ -2,61 +2,191 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from procrastinate.jobs import Status
+from procrastinate import utils
+from procrastinate.exceptions import ConnectorException
+from procrastinate.job_context import AbortReason, JobContext
 from procrastinate.worker import Worker as StockWorker
+from psycopg.errors import ForeignKeyViolation
 
-from joblogs.engine.outcome import log_outcome
-from joblogs.redaction import redact
+from joblogs.engine import execution
+from joblogs.engine.attempt import Attempt
+from joblogs.engine.backoff import Backoff
+from joblogs.engine.batch import batch_of
+from joblogs.engine.finisher import Finisher
 
 if TYPE_CHECKING:
-    from procrastinate.exceptions import JobRetry
-    from procrastinate.job_context import JobContext, JobResult
+    from collections.abc import Iterable
+
+    from procrastinate.middleware import TaskMiddleware
+    from procrastinate.tasks import Task
     from procrastinate.types import JSONDict
+
+    from joblogs.engine.app import EngineApp
+    from joblogs.engine.fetched import FetchedJob
+
+logger = logging.getLogger(__name__)
 
 
 class Worker(StockWorker):
-    def _log_extra(self, *args: Any, **kwargs: Any) -> JSONDict:
-        """Return the fields of a log line; the job's are redacted already."""
-        extra: JSONDict = super()._log_extra(*args, **kwargs)
-        return extra | {"result": redact(extra["result"])} if "result" in extra else extra
+    """Fetches as many starts as it has slots free, and acknowledges jobs together.
 
-    def _log_job_outcome(
-        self,
-        status: Status,
-        context: JobContext,
-        job_result: JobResult | None,
-        job_retry: JobRetry | None,
-        exc_info: bool | BaseException = False,
-    ) -> None:
-        job = context.job
-        result = job_result.result if job_result else None
-        ended_at = job_result.end_timestamp if job_result else None
-        error = exc_info if isinstance(exc_info, BaseException) else None
+    A slot is taken by one job, or by one batch of a batch task, until it is acknowledged.
+    """
 
-        outcome, detail = str(status.value), result
-        if error:
-            detail = f"{type(error).__name__}: {error}"
-        if job_retry:
-            retry_at = job_retry.retry_decision.retry_at
-            when = retry_at.isoformat(timespec="seconds") if retry_at else "once"
-            outcome = f"{outcome}, attempt {job.attempts + 1}, retries at {when}"
-        log_outcome(
-            job,
-            outcome,
-            waited=getattr(job, "waited", None),
-            ran=(ended_at or context.start_timestamp) - context.start_timestamp,
-            detail=detail,
-            level=_level(status, retries=job_retry is not None),
-            error=error,
+    app: EngineApp
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: What logs call this worker.
+        self.label = f"{socket.gethostname()}:{os.getpid()}"
+        self.finisher = Finisher(self._write, self.delete_jobs)
+        self._batches: dict[asyncio.Task[None], list[Attempt]] = {}
+        self._slot_freed = asyncio.Event()
+        self._due: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Work until asked to stop, or until there is nothing left when it is not to wait."""
+        self.threads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="job")
+        self._stopping = asyncio.create_task(self._wait_for_stop())
+        try:
+            await super().run()
+        finally:
+            self._stopping.cancel()
+            if self._due:
+                self._due.cancel()
+            self.threads.shutdown(wait=False)
+
+    async def _wait_for_stop(self) -> None:
+        await self._stop_event.wait()
+        self._slot_freed.set()
+
+    async def _fetch_and_process_jobs(self) -> None:
+        """Fetch and start jobs until there are none left or the worker is to stop."""
+        sizes = self._batch_sizes()
+        while not self._stop_event.is_set():
+            free = self.concurrency - len(self._running_jobs)
+            if not free:
+                self._slot_freed.clear()
+                await self._slot_freed.wait()
+                continue
+            # Before the fetch: who is deferred meanwhile is looked for again.
+            self._new_job_event.clear()
+            starts = await self._fetch(free, sizes)
+            for jobs in starts:
+                self._start(jobs)
+            # With batches there may be more: a fetch looks only so far ahead.
+            if not starts or (len(starts) < free and all(len(jobs) == 1 for jobs in starts)):
+                break
+        await self._wake_when_due()
+
+    async def _fetch(self, starts: int, batch_sizes: dict[str, int]) -> list[list[FetchedJob]]:
+        """Fetch jobs, trying for as long as it takes while the database cannot be reached."""
+        backoff = Backoff("No jobs can be fetched", "Jobs can be fetched again")
+        while not self._stop_event.is_set():
+            try:
+                fetched = await self.app.job_manager.fetch_jobs(
+                    self.queues, self.worker_id, starts=starts, batch_sizes=batch_sizes
+                )
+            except ConnectorException as error:
+                if isinstance(error.__cause__, ForeignKeyViolation):
+                    # Somebody took this worker for dead, and deleted its row.
+                    self.worker_id = await self.app.job_manager.register_worker()
+                    continue
+                pause = backoff.after(error)
+                await utils.wait_any(asyncio.sleep(pause), self._stop_event.wait())
+            else:
+                backoff.succeeded()
+                return fetched
+        return []
+
+    def _start(self, jobs: list[FetchedJob]) -> None:
+        attempts = [Attempt(job) for job in jobs]
+        task = asyncio.create_task(
+            execution.run(self, attempts), name=f"run {jobs[0].task_name}[{jobs[0].id}]"
+        )
+        self._running_jobs[task] = self.context_of(attempts[0])
+        if len(attempts) > 1:
+            self._batches[task] = attempts
+        task.add_done_callback(partial(self._free_slot, attempts))
+
+    def _free_slot(self, attempts: list[Attempt], task: asyncio.Task[None]) -> None:
+        del self._running_jobs[task]
+        self._batches.pop(task, None)
+        for attempt in attempts:
+            self._job_ids_to_abort.pop(attempt.job.id, None)
+        if any(attempt.job.lock for attempt in attempts):
+            # Somebody may have waited for the lock.
+            self._new_job_event.set()
+        self._slot_freed.set()
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("Running a job failed in an unforeseen way.", exc_info=error)
+
+    async def _wake_when_due(self) -> None:
+        """Look for jobs again when the next scheduled one is due."""
+        if self._due:
+            self._due.cancel()
+            self._due = None
+        if self._stop_event.is_set() or not self.wait:
+            return
+        try:
+            seconds = await self.app.job_manager.seconds_until_due(self.queues)
+        except ConnectorException:
+            return  # There is the poll.
+        if seconds is not None and seconds < self.fetch_job_polling_interval:
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(max(seconds, 0) + 0.001, self._new_job_event.set)
+
+    def _batch_sizes(self) -> dict[str, int]:
+        batches = ((name, batch_of(task)) for name, task in self.app.tasks.items())
+        return {name: batch.max_size for name, batch in batches if batch and batch.max_size > 1}
+
+    async def _write(self, rows: list[JSONDict]) -> dict[int, str]:
+        return await self.app.job_manager.finish_attempts(self.worker_id, self.label, rows)
+
+    async def owned(self, jobs: list[FetchedJob]) -> set[int]:
+        """Return the ids of those jobs that are still this worker's, waiting for the database."""
+        backoff = Backoff("Lost transactions cannot be looked up", "They can be looked up again")
+        while True:
+            try:
+                owned = await self.app.job_manager.owned_jobs(self.worker_id, jobs)
+            except ConnectorException as error:
+                await asyncio.sleep(backoff.after(error))
+            else:
+                backoff.succeeded()
+                return owned
+
+    def context_of(self, attempt: Attempt) -> JobContext:
+        """Return the context of an attempt, as tasks and middleware know it."""
+        return JobContext(
+            app=self.app,
+            worker_name=self.worker_name,
+            worker_queues=self.queues,
+            additional_context=dict(self.additional_context or {}),
+            job=attempt.job,
+            abort_reason=partial(self.abort_reason_of, attempt),
+            start_timestamp=attempt.started_at,
         )
 
+    def abort_reason_of(self, attempt: Attempt) -> AbortReason | None:
+        """Return why an attempt is to be aborted, if it is."""
+        return self._job_ids_to_abort.get(attempt.job.id or 0)
 
-def _level(status: Status, *, retries: bool) -> int:
-    if status == Status.SUCCEEDED:
-        return logging.INFO
-    if retries or status == Status.ABORTED:
-        return logging.WARNING
-    return logging.ERROR
+    def middlewares_of(self, task: Task[..., Any, ...], *, is_async: bool) -> list[TaskMiddleware]:
+        """Return the middleware around a task, outermost first."""
+        return self._resolve_task_middlewares(task, is_async)
+
+    def _handle_abort_jobs_requested(self, job_ids: Iterable[int]) -> None:
+        super()._handle_abort_jobs_requested(job_ids)
+        wanted = set(job_ids)
+        for attempts in self._batches.values():
+            for attempt in attempts:
+                if attempt.job.id in wanted:
+                    self._job_ids_to_abort.setdefault(attempt.job.id, AbortReason.USER_REQUEST)

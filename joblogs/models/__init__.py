@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from joblogs.models.job import Job, JobQuerySet, Verdict
+from joblogs.models.job_log import JobLog
+from joblogs.models.job_queue import JobQueue
 from joblogs.models.user_log import UserLog
 from joblogs.models.worker import PeriodicTask, Worker
 
-__all__ = ["Job", "JobQuerySet", "PeriodicTask", "UserLog", "Verdict", "Worker"]
+__all__ = [
+    "Job",
+    "JobLog",
+    "JobQuerySet",
+    "JobQueue",
+    "PeriodicTask",
+    "UserLog",
+    "Verdict",
+    "Worker",
+]

@@ -9,7 +9,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 FOREIGN_KEY_VIOLATION = "23503"  # PostgreSQL's error code
 
@@ -21,11 +21,27 @@ class UserLogManager(models.Manager["UserLog"]):
         Returns False, and writes nothing, when the user does not exist (any more). Waits for a
         transaction that is deleting the user to end.
         """
-        log = UserLog(user_id=user_id, job_id=job_id)
+        [written] = self.write_many([(user_id, job_id)])
+        return written
+
+    def write_many(self, users: Sequence[tuple[int, int | None]]) -> list[bool]:
+        """Do the same for many pairs of user and job, in one statement if all users are there."""
+        logs = [UserLog(user_id=user_id, job_id=job_id) for user_id, job_id in users]
+        if self._insert(logs):
+            return [True] * len(logs)
+        users = UserLog._meta.get_field("user").related_model._base_manager.using(self.db)
+        there = set(users.filter(pk__in={log.user_id for log in logs}).values_list("pk", flat=True))
+        left = [log for log in logs if log.user_id in there]
+        if self._insert(left):
+            return [log.user_id in there for log in logs]
+        # More are going at this moment.
+        return [log.user_id in there and self._insert([log]) for log in logs]
+
+    def _insert(self, logs: list[UserLog]) -> bool:
         try:
             # Inside the caller's transaction this is a savepoint: the caller goes on either way.
             with transaction.atomic(using=self.db):
-                self.bulk_create([log], ignore_conflicts=True)
+                self.bulk_create(logs, ignore_conflicts=True)
         except IntegrityError as error:
             if getattr(error.__cause__, "sqlstate", None) != FOREIGN_KEY_VIOLATION:
                 raise

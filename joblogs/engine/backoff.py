@@ -1,0 +1,38 @@
+"""How long to wait before the database is tried again."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+from procrastinate.exceptions import ConnectorException
+from psycopg import InterfaceError, OperationalError
+
+logger = logging.getLogger(__name__)
+
+FIRST = 0.1  # seconds
+LONGEST = 5.0
+
+
+class Backoff:
+    """Waits longer and longer while the database is away, and says so once at both ends."""
+
+    def __init__(self, trouble: str, relief: str) -> None:
+        self._trouble = trouble
+        self._relief = relief
+        self._wait = 0.0
+
+    def after(self, error: ConnectorException) -> float:
+        """Return how many seconds to wait; raise an error that time does not mend."""
+        if not isinstance(error.__cause__, OperationalError | InterfaceError):
+            raise error
+        if not self._wait:
+            logger.warning("%s: %s", self._trouble, error.__cause__)
+        self._wait = min(max(2 * self._wait, FIRST), LONGEST)
+        return self._wait * random.uniform(0.5, 1)  # noqa: S311  # not a secret
+
+    def succeeded(self) -> None:
+        """Say that the trouble is over, if there was any."""
+        if self._wait:
+            logger.info("%s.", self._relief)
+            self._wait = 0.0

@@ -1,0 +1,234 @@
+"""How a start is run: one job, or one batch of jobs; and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from procrastinate import middleware
+from procrastinate.exceptions import JobAborted, TaskNotFound
+from procrastinate.job_context import AbortReason
+
+from joblogs.engine.batch import BatchJob, batch_of, is_transactional
+from joblogs.engine.transaction import ConnectionLostError, NotOwnedError, commit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from procrastinate import RetryDecision
+    from procrastinate.tasks import Task
+    from procrastinate.types import JSONDict
+
+    from joblogs.engine.attempt import Attempt
+    from joblogs.engine.batch import Batch
+    from joblogs.engine.worker import Worker
+
+    AnyTask = Task[..., Any, ...]
+
+logger = logging.getLogger(__name__)
+
+# How often a transaction is tried whose connection breaks, or which does not own its jobs.
+TRIES = 3
+
+
+class UnreadableArgumentsError(Exception):
+    """Somebody wrote something into a job's row that is no set of arguments."""
+
+
+async def run(worker: Worker, attempts: list[Attempt]) -> None:
+    """Run what was fetched as one start, to the end of all its jobs; raises only a cancellation."""
+    task = worker.app.tasks.get(attempts[0].job.task_name)
+    readable = [attempt for attempt in attempts if not attempt.job.unreadable]
+    for attempt in attempts:
+        if attempt.job.unreadable:
+            error = UnreadableArgumentsError(attempt.job.unreadable)
+            await _end(worker, task, attempt, error)
+    if not readable:
+        return
+    batch = batch_of(task) if task else None
+    if task and batch:
+        await _run_batch(worker, task, batch, readable)
+    else:
+        await _run_job(worker, task, readable[0])
+
+
+async def _run_job(worker: Worker, task: AnyTask | None, attempt: Attempt) -> None:
+    try:
+        if task is None:
+            raise TaskNotFound(f"No task is named {attempt.job.task_name!r}.")
+        arguments = [worker.context_of(attempt)] if task.pass_context else []
+        function = partial(task, *arguments, **attempt.job.task_kwargs)
+        if is_transactional(task):
+
+            def work(_: Sequence[Attempt]) -> None:
+                attempt.succeed(function())
+
+            await _run_in_transaction(worker, task, [attempt], work)
+            return
+        attempt.succeed(await _call(worker, task, attempt, function))
+    except BaseException as error:  # noqa: BLE001  # of somebody else's code, which ends the job
+        await _end(worker, task, attempt, error)
+    else:
+        await _end(worker, task, attempt)
+
+
+async def _run_batch(worker: Worker, task: AnyTask, batch: Batch, attempts: list[Attempt]) -> None:
+    def work(some: Sequence[Attempt]) -> None:
+        jobs = [
+            BatchJob(
+                attempt.job.id,
+                attempt.job.task_kwargs,
+                attempt.job.attempts + 1,
+                None,
+                partial(worker.context_of, attempt),
+            )
+            for attempt in some
+        ]
+        batch.function(jobs)
+        for attempt, job in zip(some, jobs, strict=True):
+            attempt.succeed(job.result)
+
+    try:
+        await _run_in_transaction(worker, task, attempts, work)
+    except BaseException as error:  # noqa: BLE001  # as above
+        if len(attempts) == 1:
+            await _end(worker, task, attempts[0], error)
+            return
+        logger.warning(
+            "A batch of %d jobs of %s failed with %s: running them one by one.",
+            len(attempts),
+            task.name,
+            type(error).__name__,
+        )
+        for attempt in attempts:
+            attempt.started_at = time.time()
+            await _run_batch(worker, task, batch, [attempt])
+
+
+async def _run_in_transaction(
+    worker: Worker,
+    task: AnyTask,
+    attempts: list[Attempt],
+    work: Callable[[Sequence[Attempt]], None],
+) -> None:
+    """Do the work of these attempts in a transaction that ends them, and log each.
+
+    Those that the worker does not own are left out. Raises what the work raises; the attempts are
+    as before then.
+    """
+    left, lost = attempts, None
+    for _ in range(TRIES):
+
+        def work_and_rows(some: list[Attempt] = left) -> list[JSONDict]:
+            work(some)
+            return [attempt.row(worker.delete_jobs) for attempt in some]
+
+        def do(some: list[Attempt] = left) -> None:
+            commit(work_and_rows, worker_id=worker.worker_id, worker=worker.label)
+            for attempt in some:
+                attempt.log()
+
+        try:
+            await _call(worker, task, left[0], do)
+        except NotOwnedError as error:
+            for attempt in left:
+                if attempt.job.id in error.job_ids:
+                    _say_not_owned(attempt)
+            left = [attempt for attempt in left if attempt.job.id not in error.job_ids]
+        except ConnectionLostError as error:
+            lost = error.__cause__
+            left = await _not_committed(worker, left)
+        else:
+            return
+        if not left:
+            return
+    assert lost
+    raise lost
+
+
+async def _not_committed(worker: Worker, attempts: list[Attempt]) -> list[Attempt]:
+    """Find out, as soon as the database is back, which attempts the lost transaction has not ended."""
+    owned = await worker.owned([attempt.job for attempt in attempts])
+    for attempt in attempts:
+        if attempt.job.id not in owned:
+            await _acknowledge(worker, attempt)
+    return [attempt for attempt in attempts if attempt.job.id in owned]
+
+
+async def _call(
+    worker: Worker, task: AnyTask, attempt: Attempt, function: Callable[[], Any]
+) -> Any:
+    """Call a function with the middleware of a task around it, in a thread unless it is async."""
+    is_async = inspect.iscoroutinefunction(task.func)
+    context = worker.context_of(attempt)
+    middlewares = worker.middlewares_of(task, is_async=is_async)
+    wrapped = middleware.compose(middlewares, function, context, worker)
+
+    async def run_it() -> Any:
+        if is_async:
+            return await wrapped()
+        result = await sync_to_async(wrapped, thread_sensitive=False, executor=worker.threads)()
+        # A plain function may return an awaitable.
+        return await result if inspect.isawaitable(result) else result
+
+    return await middleware.compose(worker.worker_middleware, run_it, context, worker)()
+
+
+async def _end(
+    worker: Worker, task: AnyTask | None, attempt: Attempt, error: BaseException | None = None
+) -> None:
+    """End an attempt, even while being cancelled, and log it."""
+    if error:
+        attempt.fail(error, _retry_decision(worker, task, attempt, error))
+    ending = asyncio.ensure_future(_acknowledge(worker, attempt))
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await ending
+        raise
+
+
+async def _acknowledge(worker: Worker, attempt: Attempt) -> None:
+    match await worker.finisher.finish(attempt):
+        case "finished" | "repeated":
+            attempt.log()
+        case "has a twin":
+            attempt.retry = None
+            attempt.log()
+            logger.warning(
+                "Job %s does not run again: a job with its queueing lock %r is queued.",
+                attempt.job.id,
+                attempt.job.queueing_lock,
+            )
+        case "not owned":
+            _say_not_owned(attempt)
+
+
+def _say_not_owned(attempt: Attempt) -> None:
+    logger.warning(
+        "Job %s of %s is not this worker's any more: that it %s here changes nothing.",
+        attempt.job.id,
+        attempt.job.task_name,
+        attempt.status.value,
+    )
+
+
+def _retry_decision(
+    worker: Worker, task: AnyTask | None, attempt: Attempt, error: BaseException
+) -> RetryDecision | None:
+    reason = worker.abort_reason_of(attempt)
+    if task is None or reason is AbortReason.USER_REQUEST:
+        return None
+    if isinstance(error, JobAborted) and reason is not AbortReason.SHUTDOWN:
+        return None
+    try:
+        retry = task.get_retry_exception(exception=error, job=attempt.job)
+    except Exception:
+        logger.exception("The retry rule of %s failed; the job is not retried.", task.name)
+        return None
+    return retry.retry_decision if retry else None

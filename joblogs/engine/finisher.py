@@ -1,0 +1,90 @@
+"""Ends attempts in the database, as many as have come together at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from procrastinate.exceptions import ConnectorException
+
+from joblogs.engine.backoff import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from procrastinate.jobs import DeleteJobCondition
+    from procrastinate.types import JSONDict
+
+    from joblogs.engine.attempt import Attempt
+
+logger = logging.getLogger(__name__)
+
+AT_MOST = 500  # attempts in one statement
+
+
+class Finisher:
+    """Acknowledges attempts together: at once when idle, many at a time under load.
+
+    While one statement is on its way, others gather for the next. Whoever hands one in waits until
+    it is durable, and keeps a worker's slot that long: that is the back-pressure. When the database
+    is away, what was handed in is kept and tried again until it is back.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[JSONDict]], Awaitable[dict[int, str]]],
+        delete: DeleteJobCondition,
+    ) -> None:
+        self._write = write
+        self._delete = delete
+        self._waiting: list[tuple[Attempt, asyncio.Future[str]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def finish(self, attempt: Attempt) -> str:
+        """Return once the end of the attempt is durable: "finished", or what happened instead."""
+        acknowledged: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append((attempt, acknowledged))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush(), name="finish jobs")
+        return await asyncio.shield(acknowledged)
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                some, self._waiting = self._waiting[:AT_MOST], self._waiting[AT_MOST:]
+                verdicts = await self._end([attempt for attempt, _ in some])
+                for attempt, acknowledged in some:
+                    acknowledged.set_result(verdicts.get(attempt.job.id or 0, "finished"))
+        finally:
+            self._flushing = None
+
+    async def _end(self, attempts: list[Attempt]) -> dict[int, str]:
+        try:
+            return await self._persist([attempt.row(self._delete) for attempt in attempts])
+        except ConnectorException:
+            if len(attempts) > 1:
+                # One of them cannot be written: find out which, so that it costs that one alone.
+                verdicts: dict[int, str] = {}
+                for attempt in attempts:
+                    verdicts |= await self._end([attempt])
+                return verdicts
+            [attempt] = attempts
+            logger.exception("The end of job %s cannot be written down.", attempt.job.id)
+        try:
+            return await self._persist([attempt.bare_row(ValueError("see the worker's log"))])
+        except ConnectorException:
+            logger.exception("Job %s stays as it is.", attempt.job.id)
+            return {attempt.job.id or 0: "kept"}
+
+    async def _persist(self, rows: list[JSONDict]) -> dict[int, str]:
+        """Write rows, and try for as long as it takes while the database cannot be reached."""
+        backoff = Backoff("Ended jobs wait for the database", "Ended jobs are written down again")
+        while True:
+            try:
+                verdicts = await self._write(rows)
+            except ConnectorException as error:
+                await asyncio.sleep(backoff.after(error))
+            else:
+                backoff.succeeded()
+                return verdicts

@@ -1,0 +1,2 @@
+SELECT *
+  FROM joblogs_finish_jobs_v1(%(worker_id)s, %(worker)s, %(attempts)s::jsonb);

@@ -1,0 +1,129 @@
+"""Telling workers, after the commit, that there is something to do."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from django.db import connections, transaction
+from procrastinate.contrib.django.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
+
+WAKE = "SELECT joblogs_wake_v1(%s::varchar[])"
+
+# In a burst the first notice goes out at once and the next ones at these distances, in seconds:
+# twice as far each time, from the shortest to the longest.
+SHORTEST = 0.002
+LONGEST = 0.020
+# How long the thread that sends them, and its connection, outlive the burst.
+IDLE = 1.0
+
+
+def wake_after_commit(queues: Iterable[str], *, using: str | None = None) -> None:
+    """Wake the workers of these queues once the transaction has committed; outside of one, now.
+
+    Never raises for a notice that cannot be sent: workers look for themselves from time to time.
+    """
+    alias = using or settings.DATABASE_ALIAS
+    wake = partial(waker(alias).wake, frozenset(queues))
+    transaction.on_commit(wake, using=alias, robust=True)
+
+
+@cache
+def waker(alias: str) -> Waker:
+    """Return this process's waker for a database."""
+    return Waker(alias)
+
+
+class Waker:
+    """Sends notices over one database, few of them however many there are to send."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self._start_afresh()
+        atexit.register(self.flush)
+        # A child has neither the thread nor whoever held the lock.
+        os.register_at_fork(after_in_child=self._start_afresh)
+
+    def _start_afresh(self) -> None:
+        self._condition = threading.Condition()
+        self._pending: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._sent_at = float("-inf")
+        self._distance = SHORTEST
+
+    def wake(self, queues: Iterable[str], *, here: bool = True) -> None:
+        """Wake the workers of these queues, whose jobs are committed.
+
+        The first notice of a burst is sent on the caller's connection; others, and all when `here`
+        is false, on the connection of a thread.
+        """
+        with self._condition:
+            self._pending.update(queues)
+            here = here and connections[self.alias].get_autocommit()
+            if not here or time.monotonic() < self._sent_at + self._distance:
+                self._send_from_thread()
+                return
+            due = self._take()
+            self._distance = SHORTEST
+        self._send(due)
+
+    def flush(self) -> None:
+        """Send what is still to be sent: the process is about to end."""
+        with self._condition:
+            due = self._take()
+        if due:
+            self._send(due)
+            connections[self.alias].close()
+
+    def _take(self) -> list[str]:
+        due = sorted(self._pending)
+        self._pending.clear()
+        self._sent_at = time.monotonic()
+        return due
+
+    def _send(self, queues: list[str]) -> None:
+        try:
+            with connections[self.alias].cursor() as cursor:
+                cursor.execute(WAKE, [queues])
+        except Exception:
+            logger.warning(
+                "Workers of %s could not be woken; they will look for themselves.",
+                ", ".join(queues),
+                exc_info=True,
+            )
+
+    def _send_from_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="joblogs-waker", daemon=True)
+            self._thread.start()
+        self._condition.notify()
+
+    def _run(self) -> None:
+        try:
+            while due := self._next():
+                self._send(due)
+        finally:
+            connections[self.alias].close()
+
+    def _next(self) -> list[str]:
+        """Wait until something is due; return nothing when there has been nothing for a while."""
+        with self._condition:
+            if not self._condition.wait_for(lambda: self._pending, timeout=IDLE):
+                self._thread = None
+                return []
+            wait = self._sent_at + self._distance - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        with self._condition:
+            self._distance = min(2 * self._distance, LONGEST) if wait > 0 else SHORTEST
+            return self._take()

@@ -1,0 +1,480 @@
+-- How workers take jobs, step by step: what waits in one queue or in any, which of it may start, and
+-- the taking itself. Workers call the last function, joblogs_fetch_jobs_v1.
+--
+-- The rules are Procrastinate's: higher priority first, then the lower id; nothing before its time;
+-- of the jobs that share a lock only the first, and none while one of them runs. Among more than
+-- 1,000 jobs of one queue and priority whose time has come, those due longest are looked at first.
+--
+-- No cost grows with the number of jobs that wait elsewhere, for later, or behind a lock.
+
+CREATE TYPE joblogs_waiting_job_v1 AS (
+    id bigint,
+    priority integer,
+    queue_name varchar,
+    task_name varchar,
+    lock text
+);
+
+-- The first p_limit jobs without a lock in this queue, and the first p_locked_limit (all, when NULL)
+-- of those with a lock that is not in p_except; each of those that are ready and those that are due.
+CREATE FUNCTION joblogs_waiting_in_v1(
+    p_queue varchar, p_limit integer, p_locked_limit integer, p_except text[]
+)
+    RETURNS SETOF joblogs_waiting_job_v1
+    LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    is_locked integer;
+    at_most integer := p_limit;
+BEGIN
+    FOR is_locked IN 0..1 LOOP
+        RETURN QUERY
+        SELECT job.id, job.priority, job.queue_name, job.task_name, job.lock
+          FROM procrastinate_jobs AS job
+         WHERE job.status = 'todo'
+           AND job.queue_name = p_queue
+           AND (job.lock IS NOT NULL)::int = is_locked
+           AND (job.scheduled_at IS NOT NULL)::int = 0
+           AND (is_locked = 0 OR job.lock <> ALL (p_except))
+         ORDER BY job.priority DESC, job.scheduled_at, job.id
+         LIMIT at_most;
+
+        -- From each priority to the next lower one, and of each what is due.
+        RETURN QUERY
+        WITH RECURSIVE level (priority) AS (
+            (SELECT job.priority
+               FROM procrastinate_jobs AS job
+              WHERE job.status = 'todo'
+                AND job.queue_name = p_queue
+                AND (job.lock IS NOT NULL)::int = is_locked
+                AND (job.scheduled_at IS NOT NULL)::int = 1
+              ORDER BY job.priority DESC
+              LIMIT 1)
+            UNION ALL
+            SELECT lower.priority
+              FROM level
+             CROSS JOIN LATERAL (
+                   SELECT job.priority
+                     FROM procrastinate_jobs AS job
+                    WHERE job.status = 'todo'
+                      AND job.queue_name = p_queue
+                      AND (job.lock IS NOT NULL)::int = is_locked
+                      AND (job.scheduled_at IS NOT NULL)::int = 1
+                      AND job.priority < level.priority
+                    ORDER BY job.priority DESC
+                    LIMIT 1
+             ) AS lower
+        )
+        SELECT due.id, due.priority, due.queue_name, due.task_name, due.lock
+          FROM level
+         CROSS JOIN LATERAL (
+               SELECT job.*
+                 FROM procrastinate_jobs AS job
+                WHERE job.status = 'todo'
+                  AND job.queue_name = p_queue
+                  AND (job.lock IS NOT NULL)::int = is_locked
+                  AND (job.scheduled_at IS NOT NULL)::int = 1
+                  AND job.priority = level.priority
+                  AND job.scheduled_at <= now()
+                  AND (is_locked = 0 OR job.lock <> ALL (p_except))
+                ORDER BY job.scheduled_at, job.id
+                LIMIT CASE WHEN at_most IS NOT NULL THEN greatest(at_most, 1000) END
+         ) AS due;
+        at_most := p_locked_limit;
+    END LOOP;
+END;
+$$;
+
+-- The same for all queues at once, through an index that does not know of queues.
+CREATE FUNCTION joblogs_waiting_anywhere_v1(
+    p_limit integer, p_locked_limit integer, p_except text[]
+)
+    RETURNS SETOF joblogs_waiting_job_v1
+    LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    is_locked integer;
+    at_most integer := p_limit;
+BEGIN
+    FOR is_locked IN 0..1 LOOP
+        RETURN QUERY
+        SELECT job.id, job.priority, job.queue_name, job.task_name, job.lock
+          FROM procrastinate_jobs AS job
+         WHERE job.status = 'todo'
+           AND (job.lock IS NOT NULL)::int = is_locked
+           AND (job.scheduled_at IS NOT NULL)::int = 0
+           AND (is_locked = 0 OR job.lock <> ALL (p_except))
+         ORDER BY job.priority DESC, job.scheduled_at, job.id
+         LIMIT at_most;
+
+        RETURN QUERY
+        WITH RECURSIVE level (priority) AS (
+            (SELECT job.priority
+               FROM procrastinate_jobs AS job
+              WHERE job.status = 'todo'
+                AND (job.lock IS NOT NULL)::int = is_locked
+                AND (job.scheduled_at IS NOT NULL)::int = 1
+              ORDER BY job.priority DESC
+              LIMIT 1)
+            UNION ALL
+            SELECT lower.priority
+              FROM level
+             CROSS JOIN LATERAL (
+                   SELECT job.priority
+                     FROM procrastinate_jobs AS job
+                    WHERE job.status = 'todo'
+                      AND (job.lock IS NOT NULL)::int = is_locked
+                      AND (job.scheduled_at IS NOT NULL)::int = 1
+                      AND job.priority < level.priority
+                    ORDER BY job.priority DESC
+                    LIMIT 1
+             ) AS lower
+        )
+        SELECT due.id, due.priority, due.queue_name, due.task_name, due.lock
+          FROM level
+         CROSS JOIN LATERAL (
+               SELECT job.*
+                 FROM procrastinate_jobs AS job
+                WHERE job.status = 'todo'
+                  AND (job.lock IS NOT NULL)::int = is_locked
+                  AND (job.scheduled_at IS NOT NULL)::int = 1
+                  AND job.priority = level.priority
+                  AND job.scheduled_at <= now()
+                  AND (is_locked = 0 OR job.lock <> ALL (p_except))
+                ORDER BY job.scheduled_at, job.id
+                LIMIT CASE WHEN at_most IS NOT NULL THEN greatest(at_most, 1000) END
+         ) AS due;
+        at_most := p_locked_limit;
+    END LOOP;
+END;
+$$;
+
+-- The first p_limit jobs that may start, in their order.
+CREATE FUNCTION joblogs_startable_v1(p_queues varchar[], p_limit integer)
+    RETURNS SETOF joblogs_waiting_job_v1
+    LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    -- How many jobs behind locks are looked at before another way is tried.
+    locked_limit integer := p_limit + 200;
+    many_locks CONSTANT integer := 2000;
+    except_locks text[] := '{}';
+    waiting joblogs_waiting_job_v1[];
+    startable joblogs_waiting_job_v1[];
+    heads joblogs_waiting_job_v1[];
+BEGIN
+    LOOP
+        IF p_queues IS NULL THEN
+            waiting := ARRAY(
+                SELECT job FROM joblogs_waiting_anywhere_v1(p_limit, locked_limit, except_locks) AS job
+            );
+        ELSE
+            waiting := ARRAY(
+                SELECT job
+                  FROM unnest(p_queues) AS queue
+                 CROSS JOIN LATERAL
+                       joblogs_waiting_in_v1(queue, p_limit, locked_limit, except_locks) AS job
+            );
+        END IF;
+        startable := ARRAY(
+            SELECT (job.id, job.priority, job.queue_name, job.task_name, job.lock)::joblogs_waiting_job_v1
+              -- OFFSET 0: locks are looked up in the order of the jobs, until there are enough.
+              FROM (SELECT * FROM unnest(waiting) ORDER BY priority DESC, id OFFSET 0) AS job
+             WHERE job.lock IS NULL
+                OR job.id = (
+                       SELECT first.id
+                         FROM procrastinate_jobs AS first
+                        WHERE first.status = 'todo'
+                          AND first.lock = job.lock
+                        ORDER BY first.priority DESC, first.id
+                        LIMIT 1
+                   )
+               AND NOT EXISTS (
+                       SELECT
+                         FROM procrastinate_jobs AS running
+                        WHERE running.status = 'doing'
+                          AND running.lock = job.lock
+                   )
+             LIMIT p_limit
+        );
+        EXIT WHEN cardinality(startable) >= p_limit
+            OR locked_limit IS NULL
+            OR locked_limit > (SELECT count(*) FROM unnest(waiting) AS job WHERE job.lock IS NOT NULL);
+
+        -- So many wait behind locks that some who may start were not seen. With few locks: look at
+        -- the first job of each, hopping from lock to lock.
+        heads := ARRAY(
+            WITH RECURSIVE head AS (
+                (SELECT job.lock, job.id, job.priority, job.queue_name, job.task_name, job.scheduled_at
+                   FROM procrastinate_jobs AS job
+                  WHERE job.status = 'todo'
+                    AND job.lock IS NOT NULL
+                  ORDER BY job.lock, job.priority DESC, job.id
+                  LIMIT 1)
+                UNION ALL
+                SELECT next.*
+                  FROM head
+                 CROSS JOIN LATERAL (
+                       SELECT job.lock, job.id, job.priority, job.queue_name, job.task_name,
+                              job.scheduled_at
+                         FROM procrastinate_jobs AS job
+                        WHERE job.status = 'todo'
+                          AND job.lock > head.lock
+                        ORDER BY job.lock, job.priority DESC, job.id
+                        LIMIT 1
+                 ) AS next
+            )
+            SELECT CASE
+                       WHEN (p_queues IS NULL OR queue_name = ANY (p_queues))
+                        AND (scheduled_at IS NULL OR scheduled_at <= now())
+                        AND NOT EXISTS (
+                                SELECT
+                                  FROM procrastinate_jobs AS running
+                                 WHERE running.status = 'doing'
+                                   AND running.lock = head.lock
+                            )
+                       THEN (id, priority, queue_name, task_name, lock)::joblogs_waiting_job_v1
+                   END
+              FROM head
+             LIMIT many_locks + 1
+        );
+        IF cardinality(heads) <= many_locks THEN
+            startable := ARRAY(
+                SELECT (job.id, job.priority, job.queue_name, job.task_name, job.lock)::joblogs_waiting_job_v1
+                  FROM (
+                       SELECT * FROM unnest(waiting) AS unlocked WHERE unlocked.lock IS NULL
+                       UNION ALL
+                       SELECT * FROM unnest(heads) AS head WHERE head.id IS NOT NULL
+                  ) AS job
+                 ORDER BY job.priority DESC, job.id
+                 LIMIT p_limit
+            );
+            EXIT;
+        END IF;
+        -- With many: look at all, but for those whose lock is known to be held.
+        locked_limit := NULL;
+        except_locks := ARRAY(
+            SELECT lock FROM unnest(waiting) WHERE lock IS NOT NULL
+            EXCEPT
+            SELECT lock FROM unnest(startable) WHERE lock IS NOT NULL
+        );
+    END LOOP;
+    RETURN QUERY SELECT * FROM unnest(startable);
+END;
+$$;
+
+-- Start those of these jobs that nobody else is about to change, and return their ids.
+CREATE FUNCTION joblogs_start_v1(p_worker_id bigint, p_ids bigint[])
+    RETURNS bigint[]
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    started_ids bigint[];
+BEGIN
+    WITH target AS (
+        SELECT job.id
+          FROM procrastinate_jobs AS job
+         WHERE job.id = ANY (p_ids)
+           AND job.status = 'todo'
+           FOR NO KEY UPDATE SKIP LOCKED
+    ), started AS (
+        UPDATE procrastinate_jobs AS job
+           SET status = 'doing', worker_id = p_worker_id
+          FROM target
+         WHERE job.id = target.id
+        RETURNING job.id
+    )
+    SELECT coalesce(array_agg(started.id), '{}') INTO started_ids FROM started;
+    RETURN started_ids;
+END;
+$$;
+
+-- Take jobs of these queues (of all, when NULL) for a worker that can make p_starts starts. A start
+-- is one job, or for the tasks named in p_batch_tasks up to as many jobs of one queue as their entry
+-- in p_batch_sizes says. Paused queues are left alone. Rows of one start have one number.
+--
+-- Arguments come as text, and times only if Python knows them, so that whatever somebody wrote into
+-- a row concerns that job alone. `waited` is in seconds: since the job was deferred, or since the
+-- moment it was scheduled (or retried) for, by the database's clock.
+--
+-- Settings: plans are kept from the detours that statistics from before a burst of jobs suggest.
+CREATE FUNCTION joblogs_fetch_jobs_v1(
+    p_worker_id bigint,
+    p_queues varchar[],
+    p_starts integer,
+    p_batch_tasks varchar[],
+    p_batch_sizes integer[]
+)
+    RETURNS TABLE (
+        start integer,
+        id bigint,
+        task_name varchar,
+        queue_name varchar,
+        priority integer,
+        lock text,
+        queueing_lock text,
+        args text,
+        scheduled_at timestamptz,
+        attempts integer,
+        waited float8
+    )
+    LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+    SET enable_hashjoin = off SET enable_mergejoin = off
+    SET plan_cache_mode = force_generic_plan SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    batch_window CONSTANT integer := 1000;
+    paused varchar[] := ARRAY(SELECT name FROM job_queues WHERE paused_at IS NOT NULL);
+    queues varchar[] := p_queues;
+    at_most integer;
+    starts_left integer := p_starts;
+    is_batch boolean;
+    tried bigint[] := '{}';
+    found_ids bigint[];
+    found_starts integer[];
+    found_unlocked bigint[];
+    found_locked bigint[];
+    locked_id bigint;
+    taken bigint[];
+BEGIN
+    IF paused <> '{}' THEN
+        IF queues IS NULL THEN
+            queues := ARRAY(
+                WITH RECURSIVE hop AS (
+                    (SELECT job.queue_name
+                       FROM procrastinate_jobs AS job
+                      WHERE job.status = 'todo'
+                      ORDER BY job.queue_name
+                      LIMIT 1)
+                    UNION ALL
+                    SELECT next.queue_name
+                      FROM hop
+                     CROSS JOIN LATERAL (
+                           SELECT job.queue_name
+                             FROM procrastinate_jobs AS job
+                            WHERE job.status = 'todo'
+                              AND job.queue_name > hop.queue_name
+                            ORDER BY job.queue_name
+                            LIMIT 1
+                     ) AS next
+                )
+                SELECT hop.queue_name FROM hop
+            );
+        END IF;
+        queues := ARRAY(SELECT unnest(queues) EXCEPT SELECT unnest(paused));
+    END IF;
+
+    -- Again when other workers were quicker with some of the jobs found.
+    FOR round IN 1..5 LOOP
+        at_most := starts_left + cardinality(tried);
+        LOOP
+            SELECT array_agg(job.id ORDER BY job.place),
+                   array_agg(job.start::int ORDER BY job.place),
+                   array_agg(job.id) FILTER (WHERE job.lock IS NULL),
+                   array_agg(job.id) FILTER (WHERE job.lock IS NOT NULL),
+                   bool_or(job.size IS NOT NULL)
+              INTO found_ids, found_starts, found_unlocked, found_locked, is_batch
+              FROM (
+                   SELECT numbered.*,
+                          CASE
+                              WHEN numbered.size IS NULL THEN numbered.nth_start
+                              ELSE min(numbered.nth_start) OVER (
+                                  PARTITION BY numbered.size IS NULL, numbered.queue_name,
+                                               numbered.task_name, numbered.nth_batch
+                              )
+                          END AS start
+                     FROM (
+                          SELECT counted.*,
+                                 (counted.nth_of_task - 1) / counted.size AS nth_batch,
+                                 sum(
+                                     CASE
+                                         WHEN counted.size IS NULL THEN 1
+                                         WHEN (counted.nth_of_task - 1) % counted.size = 0 THEN 1
+                                         ELSE 0
+                                     END
+                                 ) OVER (ORDER BY counted.place) AS nth_start
+                            FROM (
+                                 SELECT waiting.*,
+                                        batch.size,
+                                        row_number() OVER (
+                                            PARTITION BY waiting.queue_name, waiting.task_name
+                                            ORDER BY waiting.place
+                                        ) AS nth_of_task
+                                   FROM joblogs_startable_v1(queues, at_most)
+                                        WITH ORDINALITY AS waiting
+                                            (id, priority, queue_name, task_name, lock, place)
+                                   LEFT JOIN unnest(p_batch_tasks, p_batch_sizes) AS batch (task, size)
+                                          ON batch.task = waiting.task_name
+                                  WHERE waiting.id <> ALL (tried)
+                            ) AS counted
+                     ) AS numbered
+              ) AS job
+             WHERE job.start <= starts_left;
+            -- A batch takes more jobs than one: look further ahead for them.
+            EXIT WHEN NOT coalesce(is_batch, false) OR at_most >= batch_window;
+            at_most := greatest(batch_window, at_most);
+        END LOOP;
+        EXIT WHEN found_ids IS NULL;
+
+        taken := joblogs_start_v1(p_worker_id, found_unlocked);
+        IF found_locked IS NOT NULL THEN
+            BEGIN
+                taken := taken || joblogs_start_v1(p_worker_id, found_locked);
+            EXCEPTION WHEN unique_violation OR deadlock_detected THEN
+                -- Another worker has just started a job with one of these locks: one by one, so that
+                -- it costs that job alone.
+                FOREACH locked_id IN ARRAY found_locked LOOP
+                    BEGIN
+                        taken := taken || joblogs_start_v1(p_worker_id, ARRAY[locked_id]);
+                    EXCEPTION WHEN unique_violation OR deadlock_detected THEN
+                        NULL;
+                    END;
+                END LOOP;
+            END;
+        END IF;
+
+        RETURN QUERY
+        SELECT (round - 1) * p_starts + found.start,
+               job.id,
+               job.task_name,
+               job.queue_name,
+               job.priority,
+               job.lock,
+               job.queueing_lock,
+               job.args::text,
+               known.at,
+               job.attempts,
+               extract(epoch FROM clock_timestamp() - coalesce(known.at, deferred.at))::float8
+          FROM unnest(found_ids, found_starts) AS found (id, start)
+          JOIN procrastinate_jobs AS job ON job.id = found.id
+         CROSS JOIN LATERAL (
+               SELECT CASE
+                          WHEN job.scheduled_at BETWEEN '0001-01-02' AND '9999-12-30'
+                          THEN job.scheduled_at
+                      END AS at
+         ) AS known
+          LEFT JOIN LATERAL (
+               SELECT event.at
+                 FROM procrastinate_events AS event
+                WHERE event.job_id = job.id
+                  AND event.type = 'deferred'
+                  AND isfinite(event.at)
+                ORDER BY event.id
+                LIMIT 1
+          ) AS deferred ON job.scheduled_at IS NULL
+         WHERE cardinality(taken) = cardinality(found_ids)
+            OR found.id = ANY (taken);
+
+        EXIT WHEN cardinality(taken) = cardinality(found_ids);
+        starts_left := starts_left - (
+            SELECT count(DISTINCT found.start)
+              FROM unnest(found_ids, found_starts) AS found (id, start)
+             WHERE found.id = ANY (taken)
+        );
+        EXIT WHEN starts_left <= 0;
+        tried := tried || found_ids;
+    END LOOP;
+END;
+$$;

@@ -1,0 +1,1 @@
+DROP FUNCTION joblogs_next_due_v1(varchar[]);
