@@ -63,7 +63,6 @@ class Attempt:
         """Return what the SQL function joblogs_finish_jobs_v1 wants to know of it."""
         job, retry, error = self.job, self.retry, self.error
         row: JSONDict = {
-            "job": job.id,
             "attempts": job.attempts,
             "status": self.status.value,
             "delete": delete is DeleteJobCondition.ALWAYS
@@ -93,7 +92,6 @@ class Attempt:
     def bare_row(self, reason: BaseException) -> JSONDict:
         """Return the row of a failure, for when the database cannot take the row there is."""
         return {
-            "job": self.job.id,
             "attempts": self.job.attempts,
             "status": "failed",
             "delete": False,

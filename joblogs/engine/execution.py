@@ -124,9 +124,9 @@ async def _run_in_transaction(
     left, lost = attempts, None
     for _ in range(TRIES):
 
-        def work_and_rows(some: list[Attempt] = left) -> list[JSONDict]:
+        def work_and_rows(some: list[Attempt] = left) -> dict[int | None, JSONDict]:
             work(some)
-            return [attempt.row(worker.delete_jobs) for attempt in some]
+            return {attempt.job.id: attempt.row(worker.delete_jobs) for attempt in some}
 
         def do(some: list[Attempt] = left) -> None:
             commit(work_and_rows, worker_id=worker.worker_id, worker=worker.label)

@@ -11,12 +11,14 @@ from procrastinate.exceptions import ConnectorException
 from joblogs.engine.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from procrastinate.jobs import DeleteJobCondition
     from procrastinate.types import JSONDict
 
     from joblogs.engine.attempt import Attempt
+
+    Rows = Mapping[int | None, JSONDict]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class Finisher:
 
     def __init__(
         self,
-        write: Callable[[Sequence[JSONDict]], Awaitable[dict[int, str]]],
+        write: Callable[[Rows], Awaitable[dict[int, str]]],
         delete: DeleteJobCondition,
     ) -> None:
         self._write = write
@@ -61,7 +63,9 @@ class Finisher:
 
     async def _end(self, attempts: list[Attempt]) -> dict[int, str]:
         try:
-            return await self._persist([attempt.row(self._delete) for attempt in attempts])
+            return await self._persist(
+                {attempt.job.id: attempt.row(self._delete) for attempt in attempts}
+            )
         except ConnectorException:
             if len(attempts) > 1:
                 # One of them cannot be written: find out which, so that it costs that one alone.
@@ -72,12 +76,14 @@ class Finisher:
             [attempt] = attempts
             logger.exception("The end of job %s cannot be written down.", attempt.job.id)
         try:
-            return await self._persist([attempt.bare_row(ValueError("see the worker's log"))])
+            return await self._persist(
+                {attempt.job.id: attempt.bare_row(ValueError("see the worker's log"))}
+            )
         except ConnectorException:
             logger.exception("Job %s stays as it is.", attempt.job.id)
             return {attempt.job.id or 0: "kept"}
 
-    async def _persist(self, rows: list[JSONDict]) -> dict[int, str]:
+    async def _persist(self, rows: Rows) -> dict[int, str]:
         """Write rows, and try for as long as it takes while the database cannot be reached."""
         backoff = Backoff("Ended jobs wait for the database", "Ended jobs are written down again")
         while True:

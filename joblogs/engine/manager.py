@@ -111,7 +111,7 @@ class JobManager(StockJobManager):
         return seconds
 
     async def finish_attempts(
-        self, worker_id: int | None, worker: str, attempts: Sequence[JSONDict]
+        self, worker_id: int | None, worker: str, attempts: Mapping[int | None, JSONDict]
     ) -> dict[int, str]:
         """End attempts as the SQL function joblogs_finish_jobs_v1 describes them.
 
@@ -121,7 +121,7 @@ class JobManager(StockJobManager):
             query=queries.FINISH_JOBS,
             worker_id=worker_id,
             worker=worker,
-            attempts=Jsonb(list(attempts)),
+            attempts=Jsonb(attempts),
         )
         return {row["job"]: row["verdict"] for row in rows}
 
@@ -150,9 +150,8 @@ class JobManager(StockJobManager):
         await self.finish_attempts(
             job.worker_id,
             f"worker {job.worker_id}" if job.worker_id else "unknown",
-            [
-                {
-                    "job": job.id,
+            {
+                job.id: {
                     "attempts": job.attempts,
                     "status": "todo",
                     "retry_at": (retry_at or utils.utcnow()).timestamp(),
@@ -164,7 +163,7 @@ class JobManager(StockJobManager):
                     "finished_at": utils.utcnow().timestamp(),
                     "outcome": "lost",
                 }
-            ],
+            },
         )
 
     async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from joblogs.engine import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from procrastinate.types import JSONDict
 
@@ -28,7 +28,9 @@ class ConnectionLostError(Exception):
     """The connection broke, so that nobody knows whether it was committed."""
 
 
-def commit(work: Callable[[], Sequence[JSONDict]], *, worker_id: int | None, worker: str) -> None:
+def commit(
+    work: Callable[[], Mapping[int | None, JSONDict]], *, worker_id: int | None, worker: str
+) -> None:
     """Do some work and end its attempts, whose rows it returns: both or neither.
 
     Raises NotOwnedError, ConnectionLostError, or what the work or the commit itself raises.

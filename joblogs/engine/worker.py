@@ -23,7 +23,7 @@ from joblogs.engine.batch import batch_of
 from joblogs.engine.finisher import Finisher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from procrastinate.middleware import TaskMiddleware
     from procrastinate.tasks import Task
@@ -148,7 +148,7 @@ class Worker(StockWorker):
         batches = ((name, batch_of(task)) for name, task in self.app.tasks.items())
         return {name: batch.max_size for name, batch in batches if batch and batch.max_size > 1}
 
-    async def _write(self, rows: list[JSONDict]) -> dict[int, str]:
+    async def _write(self, rows: Mapping[int | None, JSONDict]) -> dict[int, str]:
         return await self.app.job_manager.finish_attempts(self.worker_id, self.label, rows)
 
     async def owned(self, jobs: list[FetchedJob]) -> set[int]:

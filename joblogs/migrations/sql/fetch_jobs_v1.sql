@@ -48,7 +48,7 @@ BEGIN
                 AND job.queue_name = p_queue
                 AND (job.lock IS NOT NULL)::int = is_locked
                 AND (job.scheduled_at IS NOT NULL)::int = 1
-              ORDER BY job.priority DESC
+              ORDER BY job.priority DESC, job.scheduled_at
               LIMIT 1)
             UNION ALL
             SELECT lower.priority
@@ -61,7 +61,7 @@ BEGIN
                       AND (job.lock IS NOT NULL)::int = is_locked
                       AND (job.scheduled_at IS NOT NULL)::int = 1
                       AND job.priority < level.priority
-                    ORDER BY job.priority DESC
+                    ORDER BY job.priority DESC, job.scheduled_at
                     LIMIT 1
              ) AS lower
         )
@@ -114,7 +114,7 @@ BEGIN
               WHERE job.status = 'todo'
                 AND (job.lock IS NOT NULL)::int = is_locked
                 AND (job.scheduled_at IS NOT NULL)::int = 1
-              ORDER BY job.priority DESC
+              ORDER BY job.priority DESC, job.scheduled_at
               LIMIT 1)
             UNION ALL
             SELECT lower.priority
@@ -126,7 +126,7 @@ BEGIN
                       AND (job.lock IS NOT NULL)::int = is_locked
                       AND (job.scheduled_at IS NOT NULL)::int = 1
                       AND job.priority < level.priority
-                    ORDER BY job.priority DESC
+                    ORDER BY job.priority DESC, job.scheduled_at
                     LIMIT 1
              ) AS lower
         )
@@ -186,7 +186,7 @@ BEGIN
                          FROM procrastinate_jobs AS first
                         WHERE first.status = 'todo'
                           AND first.lock = job.lock
-                        ORDER BY first.priority DESC, first.id
+                        ORDER BY -first.priority::bigint, first.id
                         LIMIT 1
                    )
                AND NOT EXISTS (
@@ -209,7 +209,7 @@ BEGIN
                    FROM procrastinate_jobs AS job
                   WHERE job.status = 'todo'
                     AND job.lock IS NOT NULL
-                  ORDER BY job.lock, job.priority DESC, job.id
+                  ORDER BY job.lock, -job.priority::bigint, job.id
                   LIMIT 1)
                 UNION ALL
                 SELECT next.*
@@ -220,7 +220,7 @@ BEGIN
                          FROM procrastinate_jobs AS job
                         WHERE job.status = 'todo'
                           AND job.lock > head.lock
-                        ORDER BY job.lock, job.priority DESC, job.id
+                        ORDER BY job.lock, -job.priority::bigint, job.id
                         LIMIT 1
                  ) AS next
             )
@@ -269,23 +269,17 @@ CREATE FUNCTION joblogs_start_v1(p_worker_id bigint, p_ids bigint[])
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    started_ids bigint[];
-BEGIN
-    WITH target AS (
+    free_ids bigint[] := ARRAY(
         SELECT job.id
           FROM procrastinate_jobs AS job
          WHERE job.id = ANY (p_ids)
-           AND job.status = 'todo'
+           -- As text: no index but the one of ids fits.
+           AND job.status::text = 'todo'
            FOR NO KEY UPDATE SKIP LOCKED
-    ), started AS (
-        UPDATE procrastinate_jobs AS job
-           SET status = 'doing', worker_id = p_worker_id
-          FROM target
-         WHERE job.id = target.id
-        RETURNING job.id
-    )
-    SELECT coalesce(array_agg(started.id), '{}') INTO started_ids FROM started;
-    RETURN started_ids;
+    );
+BEGIN
+    UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker_id WHERE id = ANY (free_ids);
+    RETURN free_ids;
 END;
 $$;
 
@@ -297,7 +291,8 @@ $$;
 -- a row concerns that job alone. `waited` is in seconds: since the job was deferred, or since the
 -- moment it was scheduled (or retried) for, by the database's clock.
 --
--- Settings: plans are kept from the detours that statistics from before a burst of jobs suggest.
+-- Plans are made once, perhaps while the table is empty. So each query is written for one index, and
+-- these settings leave it no other way.
 CREATE FUNCTION joblogs_fetch_jobs_v1(
     p_worker_id bigint,
     p_queues varchar[],
@@ -320,7 +315,7 @@ CREATE FUNCTION joblogs_fetch_jobs_v1(
     )
     LANGUAGE plpgsql
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
-    SET enable_hashjoin = off SET enable_mergejoin = off
+    SET enable_incremental_sort = off SET enable_hashjoin = off SET enable_mergejoin = off
     SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 #variable_conflict use_column
@@ -346,7 +341,7 @@ BEGIN
                     (SELECT job.queue_name
                        FROM procrastinate_jobs AS job
                       WHERE job.status = 'todo'
-                      ORDER BY job.queue_name
+                      ORDER BY job.queue_name, (job.lock IS NOT NULL)::int
                       LIMIT 1)
                     UNION ALL
                     SELECT next.queue_name
@@ -356,7 +351,7 @@ BEGIN
                              FROM procrastinate_jobs AS job
                             WHERE job.status = 'todo'
                               AND job.queue_name > hop.queue_name
-                            ORDER BY job.queue_name
+                            ORDER BY job.queue_name, (job.lock IS NOT NULL)::int
                             LIMIT 1
                      ) AS next
                 )
@@ -448,7 +443,9 @@ BEGIN
                job.attempts,
                extract(epoch FROM clock_timestamp() - coalesce(known.at, deferred.at))::float8
           FROM unnest(found_ids, found_starts) AS found (id, start)
-          JOIN procrastinate_jobs AS job ON job.id = found.id
+         CROSS JOIN LATERAL (
+               SELECT * FROM procrastinate_jobs AS job WHERE job.id = found.id OFFSET 0
+         ) AS job
          CROSS JOIN LATERAL (
                SELECT CASE
                           WHEN job.scheduled_at BETWEEN '0001-01-02' AND '9999-12-30'
@@ -456,13 +453,11 @@ BEGIN
                       END AS at
          ) AS known
           LEFT JOIN LATERAL (
-               SELECT event.at
+               SELECT min(event.at) AS at
                  FROM procrastinate_events AS event
                 WHERE event.job_id = job.id
                   AND event.type = 'deferred'
                   AND isfinite(event.at)
-                ORDER BY event.id
-                LIMIT 1
           ) AS deferred ON job.scheduled_at IS NULL
          WHERE cardinality(taken) = cardinality(found_ids)
             OR found.id = ANY (taken);

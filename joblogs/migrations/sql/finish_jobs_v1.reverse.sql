@@ -1,1 +1,3 @@
 DROP FUNCTION joblogs_finish_jobs_v1(bigint, text, jsonb);
+DROP FUNCTION joblogs_log_attempts_v1(bigint[], text, jsonb);
+DROP FUNCTION joblogs_owns_v1(procrastinate_jobs, bigint, jsonb);

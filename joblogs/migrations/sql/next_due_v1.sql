@@ -5,6 +5,7 @@ CREATE FUNCTION joblogs_next_due_v1(p_queues varchar[])
     RETURNS float8
     LANGUAGE plpgsql STABLE
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+    SET enable_incremental_sort = off
     SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 DECLARE
@@ -25,7 +26,7 @@ BEGIN
                    AND (job.lock IS NOT NULL)::int = is_locked
                    AND (job.scheduled_at IS NOT NULL)::int = 1
                    AND job.priority < coalesce(level::bigint, 2147483648)
-                 ORDER BY job.priority DESC
+                 ORDER BY job.priority DESC, job.scheduled_at
                  LIMIT 1;
                 EXIT WHEN NOT FOUND;
                 SELECT job.scheduled_at
@@ -61,7 +62,7 @@ BEGIN
                        AND (job.lock IS NOT NULL)::int = is_locked
                        AND (job.scheduled_at IS NOT NULL)::int = 1
                        AND job.priority < coalesce(level::bigint, 2147483648)
-                     ORDER BY job.priority DESC
+                     ORDER BY job.priority DESC, job.scheduled_at
                      LIMIT 1;
                     EXIT WHEN NOT FOUND;
                     SELECT job.scheduled_at
