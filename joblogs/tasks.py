@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 from procrastinate.contrib.django import app
@@ -31,11 +31,16 @@ def create_user_log(jobs: Sequence[BatchJob]) -> None:
     `create_user_log.configure(queue=HIGH, priority=5, schedule_in={"hours": 1}).defer(user_id=1)`;
     to do it at once: `run_now(create_user_log, user_id=1)`.
     """
-    users = [(job.arguments["user_id"], job.id) for job in jobs]
-    for job, written in zip(jobs, UserLog.objects.write_many(users), strict=True):
+    users = [_user_of(**job.arguments) for job in jobs]
+    pairs = [(user_id, job.id) for user_id, job in zip(users, jobs, strict=True)]
+    for job, user_id, written in zip(jobs, users, UserLog.objects.write_many(pairs), strict=True):
         if not written:
-            user_id = job.arguments["user_id"]
             job.result = f"user {user_id} was deleted, there is nothing to log"
+
+
+def _user_of(*, user_id: Any) -> int:
+    """Return the argument of such a job; raises TypeError for others."""
+    return int(user_id)
 
 
 @app.periodic(cron="* * * * *")

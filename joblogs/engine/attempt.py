@@ -27,7 +27,7 @@ LONGEST_TRACEBACK = 20_000
 LONGEST_RESULT = 10_000
 
 
-class NotJSON(TypeError):
+class NotJSONError(TypeError):
     """A task returned something that is no JSON value."""
 
 
@@ -46,7 +46,7 @@ class Attempt:
     retry: RetryDecision | None = None
 
     def succeed(self, result: Any) -> None:
-        """End it with a result. Raises NotJSON, and leaves it running, when that is no JSON."""
+        """End it with a result. Raises NotJSONError, and leaves it running, if that is not JSON."""
         self.result = None if result is None else _as_json(result, self.job)
         self.ended_at = time.time()
         self.status = Status.SUCCEEDED
@@ -147,7 +147,7 @@ def _as_json(result: Any, job: FetchedJob) -> str:
     try:
         text = json.dumps(redact(result), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise NotJSON(
+        raise NotJSONError(
             f"{job.task_name} returned {type(result).__name__}, which is not JSON ({error}); "
             "its result is kept, so it must be"
         ) from error

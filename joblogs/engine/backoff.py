@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
+from typing import TYPE_CHECKING
 
-from procrastinate.exceptions import ConnectorException
 from psycopg import InterfaceError, OperationalError
+
+if TYPE_CHECKING:
+    from procrastinate.exceptions import ConnectorException
 
 logger = logging.getLogger(__name__)
 

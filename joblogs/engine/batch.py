@@ -34,14 +34,13 @@ class BatchJob:
     arguments: JSONDict
     #: Counted from 1.
     attempt: int
+    _context: Callable[[], JobContext]
     #: Set this to what the job's log is to keep: any JSON value.
     result: Any = None
-    _context: Callable[[], JobContext] | None = None
 
     @property
     def context(self) -> JobContext:
         """The job's Procrastinate context, with `should_abort()`."""
-        assert self._context is not None
         return self._context()
 
 
@@ -82,15 +81,13 @@ def batch_task(
         @functools.wraps(function)
         def one(context: JobContext, /, **arguments: Any) -> Any:
             """Do one job: what stock workers and `run_now` call."""
-            job = BatchJob(
-                context.job.id, arguments, context.job.attempts + 1, None, lambda: context
-            )
+            job = BatchJob(context.job.id, arguments, context.job.attempts + 1, lambda: context)
             with transaction.atomic(using=settings.DATABASE_ALIAS):
                 function([job])
             return job.result
 
         one.batch = Batch(function, max_size)  # type: ignore[attr-defined]  # found by batch_of
-        task: Task[..., Any, ...] = app.task(pass_context=True, **options)(one)  # type: ignore[no-untyped-call]  # hers
+        task: Task[..., Any, ...] = app.task(pass_context=True, **options)(one)
         return task
 
     return decorate

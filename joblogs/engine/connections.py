@@ -21,7 +21,7 @@ _used = threading.local()
 
 
 def keep_connections(call_next: SyncCallNext, context: JobContext, worker: Worker) -> Any:
-    """Middleware of synchronous tasks: whatever CONN_MAX_AGE says, only what is broken is closed."""
+    """Middleware of plain tasks: whatever CONN_MAX_AGE says, only what is broken is closed."""
     _before()
     try:
         return call_next()
@@ -53,8 +53,8 @@ def _before() -> None:
     idle = time.monotonic() - getattr(_used, "at", float("-inf")) > IDLE
     for connection in connections.all(initialized_only=True):
         # Django tries a connection once at its next use, unless that has been done.
-        connection.health_check_enabled = idle
-        connection.health_check_done = not idle
+        connection.health_check_enabled = idle  # type: ignore[attr-defined]  # missing in stubs
+        connection.health_check_done = not idle  # type: ignore[attr-defined]  # missing in stubs
 
 
 def _after() -> None:

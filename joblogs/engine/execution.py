@@ -42,25 +42,27 @@ class UnreadableArgumentsError(Exception):
 
 async def run(worker: Worker, attempts: list[Attempt]) -> None:
     """Run what was fetched as one start, to the end of all its jobs; raises only a cancellation."""
-    task = worker.app.tasks.get(attempts[0].job.task_name)
-    readable = [attempt for attempt in attempts if not attempt.job.unreadable]
+    name = attempts[0].job.task_name
+    task = worker.app.tasks.get(name)
+    good = []
     for attempt in attempts:
-        if attempt.job.unreadable:
+        if task is None:
+            await _end(worker, task, attempt, TaskNotFound(f"No task is named {name!r}."))
+        elif attempt.job.unreadable:
             error = UnreadableArgumentsError(attempt.job.unreadable)
             await _end(worker, task, attempt, error)
-    if not readable:
+        else:
+            good.append(attempt)
+    if not task or not good:
         return
-    batch = batch_of(task) if task else None
-    if task and batch:
-        await _run_batch(worker, task, batch, readable)
+    if batch := batch_of(task):
+        await _run_batch(worker, task, batch, good)
     else:
-        await _run_job(worker, task, readable[0])
+        await _run_job(worker, task, good[0])
 
 
-async def _run_job(worker: Worker, task: AnyTask | None, attempt: Attempt) -> None:
+async def _run_job(worker: Worker, task: AnyTask, attempt: Attempt) -> None:
     try:
-        if task is None:
-            raise TaskNotFound(f"No task is named {attempt.job.task_name!r}.")
         arguments = [worker.context_of(attempt)] if task.pass_context else []
         function = partial(task, *arguments, **attempt.job.task_kwargs)
         if is_transactional(task):
@@ -84,7 +86,6 @@ async def _run_batch(worker: Worker, task: AnyTask, batch: Batch, attempts: list
                 attempt.job.id,
                 attempt.job.task_kwargs,
                 attempt.job.attempts + 1,
-                None,
                 partial(worker.context_of, attempt),
             )
             for attempt in some
@@ -121,10 +122,11 @@ async def _run_in_transaction(
     Those that the worker does not own are left out. Raises what the work raises; the attempts are
     as before then.
     """
-    left, lost = attempts, None
+    left = attempts
+    lost: BaseException = RuntimeError("never tried")
     for _ in range(TRIES):
 
-        def work_and_rows(some: list[Attempt] = left) -> dict[int | None, JSONDict]:
+        def work_and_rows(some: list[Attempt] = left) -> dict[int, JSONDict]:
             work(some)
             return {attempt.job.id: attempt.row(worker.delete_jobs) for attempt in some}
 
@@ -141,18 +143,17 @@ async def _run_in_transaction(
                     _say_not_owned(attempt)
             left = [attempt for attempt in left if attempt.job.id not in error.job_ids]
         except ConnectionLostError as error:
-            lost = error.__cause__
+            lost = error.__cause__ or error
             left = await _not_committed(worker, left)
         else:
             return
         if not left:
             return
-    assert lost
     raise lost
 
 
 async def _not_committed(worker: Worker, attempts: list[Attempt]) -> list[Attempt]:
-    """Find out, as soon as the database is back, which attempts the lost transaction has not ended."""
+    """Find out, once the database is back, which attempts the lost transaction has not ended."""
     owned = await worker.owned([attempt.job for attempt in attempts])
     for attempt in attempts:
         if attempt.job.id not in owned:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class FetchedJob(jobs.Job):
     """A job that a worker took from its queue."""
 
+    id: int
     #: Seconds between the moment it could have started and the moment it was fetched.
     waited: float | None = None
     #: Why its arguments cannot be used, if so. There are none then.

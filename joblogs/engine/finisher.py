@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from joblogs.engine.attempt import Attempt
 
-    Rows = Mapping[int | None, JSONDict]
+    Rows = Mapping[int, JSONDict]
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Finisher:
                 some, self._waiting = self._waiting[:AT_MOST], self._waiting[AT_MOST:]
                 verdicts = await self._end([attempt for attempt, _ in some])
                 for attempt, acknowledged in some:
-                    acknowledged.set_result(verdicts.get(attempt.job.id or 0, "finished"))
+                    acknowledged.set_result(verdicts.get(attempt.job.id, "finished"))
         finally:
             self._flushing = None
 
@@ -81,7 +81,7 @@ class Finisher:
             )
         except ConnectorException:
             logger.exception("Job %s stays as it is.", attempt.job.id)
-            return {attempt.job.id or 0: "kept"}
+            return {attempt.job.id: "kept"}
 
     async def _persist(self, rows: Rows) -> dict[int, str]:
         """Write rows, and try for as long as it takes while the database cannot be reached."""

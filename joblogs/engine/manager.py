@@ -75,7 +75,7 @@ class JobManager(StockJobManager):
     async def fetch_jobs(
         self,
         queues: Iterable[str] | None,
-        worker_id: int,
+        worker_id: int | None,
         *,
         starts: int,
         batch_sizes: Mapping[str, int],
@@ -111,7 +111,7 @@ class JobManager(StockJobManager):
         return seconds
 
     async def finish_attempts(
-        self, worker_id: int | None, worker: str, attempts: Mapping[int | None, JSONDict]
+        self, worker_id: int | None, worker: str, attempts: Mapping[int, JSONDict]
     ) -> dict[int, str]:
         """End attempts as the SQL function joblogs_finish_jobs_v1 describes them.
 
@@ -125,7 +125,7 @@ class JobManager(StockJobManager):
         )
         return {row["job"]: row["verdict"] for row in rows}
 
-    async def owned_jobs(self, worker_id: int, jobs: Sequence[FetchedJob]) -> set[int]:
+    async def owned_jobs(self, worker_id: int | None, jobs: Sequence[FetchedJob]) -> set[int]:
         """Return the ids of those that the worker still owns, after transactions under way."""
         rows = await self.connector.execute_query_all_async(
             query=queries.OWNED_JOBS,
@@ -147,6 +147,8 @@ class JobManager(StockJobManager):
 
         The attempt counts, and is logged as lost. A job whose queueing lock a queued one has fails.
         """
+        if job.id is None:
+            return
         await self.finish_attempts(
             job.worker_id,
             f"worker {job.worker_id}" if job.worker_id else "unknown",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 def _read(name: str) -> LiteralString:
-    return cast("LiteralString", (Path(__file__).parent / "sql" / f"{name}.sql").read_text())
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text()
 
 
 DEFER_JOBS = _read("defer_jobs")

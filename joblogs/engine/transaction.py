@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 from procrastinate.contrib.django.settings import settings
-from psycopg.types.json import Jsonb
 
 from joblogs.engine import queries
 
@@ -29,7 +29,7 @@ class ConnectionLostError(Exception):
 
 
 def commit(
-    work: Callable[[], Mapping[int | None, JSONDict]], *, worker_id: int | None, worker: str
+    work: Callable[[], Mapping[int, JSONDict]], *, worker_id: int | None, worker: str
 ) -> None:
     """Do some work and end its attempts, whose rows it returns: both or neither.
 
@@ -40,10 +40,8 @@ def commit(
         with transaction.atomic(using=connection.alias, durable=True):
             rows = work()
             with connection.cursor() as cursor:
-                cursor.execute(
-                    queries.FINISH_JOBS,
-                    {"worker_id": worker_id, "worker": worker, "attempts": Jsonb(rows)},
-                )
+                given = {"worker_id": worker_id, "worker": worker, "attempts": json.dumps(rows)}
+                cursor.execute(queries.FINISH_JOBS, given)
                 if others := {job for job, _verdict in cursor.fetchall()}:
                     raise NotOwnedError(others)
     except (OperationalError, InterfaceError) as error:

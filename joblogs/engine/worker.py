@@ -57,7 +57,7 @@ class Worker(StockWorker):
         self.threads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="job")
         self._stopping = asyncio.create_task(self._wait_for_stop())
         try:
-            await super().run()
+            await super().run()  # type: ignore[no-untyped-call]  # Procrastinate's
         finally:
             self._stopping.cancel()
             if self._due:
@@ -148,7 +148,7 @@ class Worker(StockWorker):
         batches = ((name, batch_of(task)) for name, task in self.app.tasks.items())
         return {name: batch.max_size for name, batch in batches if batch and batch.max_size > 1}
 
-    async def _write(self, rows: Mapping[int | None, JSONDict]) -> dict[int, str]:
+    async def _write(self, rows: Mapping[int, JSONDict]) -> dict[int, str]:
         return await self.app.job_manager.finish_attempts(self.worker_id, self.label, rows)
 
     async def owned(self, jobs: list[FetchedJob]) -> set[int]:
@@ -177,7 +177,7 @@ class Worker(StockWorker):
 
     def abort_reason_of(self, attempt: Attempt) -> AbortReason | None:
         """Return why an attempt is to be aborted, if it is."""
-        return self._job_ids_to_abort.get(attempt.job.id or 0)
+        return self._job_ids_to_abort.get(attempt.job.id)
 
     def middlewares_of(self, task: Task[..., Any, ...], *, is_async: bool) -> list[TaskMiddleware]:
         """Return the middleware around a task, outermost first."""

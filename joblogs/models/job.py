@@ -11,6 +11,7 @@ from procrastinate.contrib.django.exceptions import ReadOnlyModel
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateReadOnlyManager
 
 from joblogs import verbs
+from joblogs.engine.waking import wake_after_commit
 from joblogs.redaction import redact
 
 if TYPE_CHECKING:
@@ -93,13 +94,20 @@ class JobQuerySet(models.QuerySet["Job"]):
                 with transaction.atomic(using=self.db):
                     verdict = self.select_for_update(of=("self",)).judge(verb)
                     if verdict.jobs:
-                        _execute(verb, self.db, [job.pk for job in verdict.jobs])
+                        self._execute(verb, verdict.jobs)
             except IntegrityError as error:
                 if getattr(error.__cause__, "sqlstate", None) != UNIQUE_VIOLATION:
                     raise
                 # Meanwhile a job with the queueing lock of one of these was deferred: seen now.
             else:
                 return verdict
+
+    def _execute(self, verb: Verb, jobs: list[Job]) -> None:
+        with connections[self.db].cursor() as cursor:
+            ids = [job.pk for job in jobs]
+            cursor.execute((SQL / f"{verb.name}.sql").read_text(), {"ids": ids})
+        if verb.wakes:
+            wake_after_commit({job.queue_name for job in jobs}, using=self.db)
 
     def judge(self, verb: Verb) -> Verdict:
         """Tell what `perform` would do right now, without doing it."""
@@ -130,13 +138,6 @@ class JobQuerySet(models.QuerySet["Job"]):
             if holder != job.pk:
                 twins[job.pk] = f"job {holder} with the same queueing lock is queued"
         return twins
-
-
-def _execute(verb: Verb, using: str, ids: list[int]) -> None:
-    with connections[using].cursor() as cursor:
-        cursor.execute((SQL / f"{verb.name}.sql").read_text(), {"ids": ids})
-        if verb.wakes:
-            cursor.execute((SQL / "wake.sql").read_text(), {"ids": ids})
 
 
 class JobManager(ProcrastinateReadOnlyManager.from_queryset(JobQuerySet)):  # type: ignore[misc]  # untyped

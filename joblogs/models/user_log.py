@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 
@@ -29,8 +30,9 @@ class UserLogManager(models.Manager["UserLog"]):
         logs = [UserLog(user_id=user_id, job_id=job_id) for user_id, job_id in users]
         if self._insert(logs):
             return [True] * len(logs)
-        users = UserLog._meta.get_field("user").related_model._base_manager.using(self.db)
-        there = set(users.filter(pk__in={log.user_id for log in logs}).values_list("pk", flat=True))
+        everybody = get_user_model()._base_manager.using(self.db)
+        wanted = {log.user_id for log in logs}
+        there = set(everybody.filter(pk__in=wanted).values_list("pk", flat=True))
         left = [log for log in logs if log.user_id in there]
         if self._insert(left):
             return [log.user_id in there for log in logs]
