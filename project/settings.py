@@ -187,12 +187,10 @@ LOGGING = {
             "datefmt": "%Y-%m-%d %H:%M:%S",
         },
     },
-    "filters": {"without_start_lines": {"()": "joblogs.engine.outcome.WithoutStartLines"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["without_start_lines"],
         },
     },
     "loggers": {

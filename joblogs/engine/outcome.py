@@ -17,13 +17,6 @@ LONGEST_ARGUMENTS = 1_000  # characters
 LONGEST_DETAIL = 250
 
 
-class WithoutStartLines(logging.Filter):
-    """Drops Procrastinate's line at the start of a job: the one at its end says it all."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return getattr(record, "action", None) != "start_job"
-
-
 def log_outcome(
     job: Job,
     outcome: str,

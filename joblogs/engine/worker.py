@@ -6,10 +6,11 @@ import asyncio
 import logging
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
+from django.db import connections
 from procrastinate import utils
 from procrastinate.exceptions import ConnectorException
 from procrastinate.job_context import AbortReason, JobContext
@@ -21,6 +22,7 @@ from joblogs.engine.attempt import Attempt
 from joblogs.engine.backoff import Backoff
 from joblogs.engine.batch import batch_of
 from joblogs.engine.finisher import Finisher
+from joblogs.engine.threads import JobThreads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +56,7 @@ class Worker(StockWorker):
 
     async def run(self) -> None:
         """Work until asked to stop, or until there is nothing left when it is not to wait."""
-        self.threads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="job")
+        self.threads = JobThreads(self.concurrency)
         self._stopping = asyncio.create_task(self._wait_for_stop())
         try:
             await super().run()  # type: ignore[no-untyped-call]  # Procrastinate's
@@ -62,7 +64,9 @@ class Worker(StockWorker):
             self._stopping.cancel()
             if self._due:
                 self._due.cancel()
-            self.threads.shutdown(wait=False)
+            self.threads.close()
+            # Those of asynchronous tasks, which all use one thread.
+            await sync_to_async(connections.close_all)()
 
     async def _wait_for_stop(self) -> None:
         await self._stop_event.wait()

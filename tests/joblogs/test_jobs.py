@@ -243,7 +243,7 @@ def test_a_job_that_cannot_be_rescued_does_not_keep_the_others(
     rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
     run_jobs()
     run_jobs()
-    assert Job.objects.get(pk=blocked).status == "doing"
+    assert Job.objects.get(pk=blocked).status == "failed"
     assert sorted(UserLog.objects.values_list("user_id", flat=True)) == [first.pk, last.pk]
     assert {job.status for job in Job.objects.filter(task_name=rescue_stalled_jobs.name)} == {
         "succeeded"

@@ -172,7 +172,7 @@ def test_an_error_about_something_else_is_not_hidden(
     def fail(*args: object) -> None:
         raise IntegrityError("something else")
 
-    monkeypatch.setattr("joblogs.models.job._execute", fail)
+    monkeypatch.setattr(JobQuerySet, "_execute", fail)
     with pytest.raises(IntegrityError, match="something else"):
         just(make_job("failed")).retry()
 

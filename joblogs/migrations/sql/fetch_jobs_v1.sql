@@ -156,7 +156,7 @@ CREATE FUNCTION joblogs_startable_v1(p_queues varchar[], p_limit integer)
 AS $$
 DECLARE
     -- How many jobs behind locks are looked at before another way is tried.
-    locked_limit integer := p_limit + 200;
+    locked_limit integer := p_limit + 20;
     many_locks CONSTANT integer := 2000;
     except_locks text[] := '{}';
     waiting joblogs_waiting_job_v1[];
