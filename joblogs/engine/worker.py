@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Seconds without a job after which a worker asks when the next one is due.
+PAUSE = 0.02
+
 
 class Worker(StockWorker):
     """Fetches as many starts as it has slots free, and acknowledges jobs together.
@@ -52,7 +55,7 @@ class Worker(StockWorker):
         self.finisher = Finisher(self._write, self.delete_jobs)
         self._batches: dict[asyncio.Task[None], list[Attempt]] = {}
         self._slot_freed = asyncio.Event()
-        self._due: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Work until asked to stop, or until there is nothing left when it is not to wait."""
@@ -62,8 +65,8 @@ class Worker(StockWorker):
             await super().run()  # type: ignore[no-untyped-call]  # Procrastinate's
         finally:
             self._stopping.cancel()
-            if self._due:
-                self._due.cancel()
+            if self._alarm:
+                self._alarm.cancel()
             self.threads.close()
             # Those of asynchronous tasks, which all use one thread.
             await sync_to_async(connections.close_all)()
@@ -75,6 +78,8 @@ class Worker(StockWorker):
     async def _fetch_and_process_jobs(self) -> None:
         """Fetch and start jobs until there are none left or the worker is to stop."""
         sizes = self._batch_sizes()
+        if self._alarm:
+            self._alarm.cancel()
         while not self._stop_event.is_set():
             free = self.concurrency - len(self._running_jobs)
             if not free:
@@ -89,7 +94,8 @@ class Worker(StockWorker):
             # With batches there may be more: a fetch looks only so far ahead.
             if not starts or (len(starts) < free and all(len(jobs) == 1 for jobs in starts)):
                 break
-        await self._wake_when_due()
+        if self.wait and not self._stop_event.is_set():
+            self._alarm = asyncio.create_task(self._wake_when_due(), name="wake when due")
 
     async def _fetch(self, starts: int, batch_sizes: dict[str, int]) -> list[list[FetchedJob]]:
         """Fetch jobs, trying for as long as it takes while the database cannot be reached."""
@@ -134,19 +140,20 @@ class Worker(StockWorker):
             logger.error("Running a job failed in an unforeseen way.", exc_info=error)
 
     async def _wake_when_due(self) -> None:
-        """Look for jobs again when the next scheduled one is due."""
-        if self._due:
-            self._due.cancel()
-            self._due = None
-        if self._stop_event.is_set() or not self.wait:
-            return
-        try:
-            seconds = await self.app.job_manager.seconds_until_due(self.queues)
-        except ConnectorException:
-            return  # There is the poll.
+        """Look for jobs again when the next scheduled one is due; cancelled when there are some."""
+        # There may be something to do again in a moment: then nobody need ask.
+        await asyncio.sleep(PAUSE)
+        # A query is not cancelled halfway: that costs more than its answer.
+        seconds = await asyncio.shield(self._seconds_until_due())
         if seconds is not None and seconds < self.fetch_job_polling_interval:
-            loop = asyncio.get_running_loop()
-            self._due = loop.call_later(max(seconds, 0) + 0.001, self._new_job_event.set)
+            await asyncio.sleep(max(seconds, 0))
+            self._new_job_event.set()
+
+    async def _seconds_until_due(self) -> float | None:
+        try:
+            return await self.app.job_manager.seconds_until_due(self.queues)
+        except ConnectorException:
+            return None  # There is the poll.
 
     def _batch_sizes(self) -> dict[str, int]:
         batches = ((name, batch_of(task)) for name, task in self.app.tasks.items())

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.db import IntegrityError, models, transaction
+from django.db import connections, models
 from django.db.models.functions import Now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-FOREIGN_KEY_VIOLATION = "23503"  # PostgreSQL's error code
+WRITE_LOGS = (Path(__file__).parent / "sql" / "write_logs.sql").read_text()
 
 
 class UserLogManager(models.Manager["UserLog"]):
@@ -25,30 +25,13 @@ class UserLogManager(models.Manager["UserLog"]):
         [written] = self.write_many([(user_id, job_id)])
         return written
 
-    def write_many(self, users: Sequence[tuple[int, int | None]]) -> list[bool]:
-        """Do the same for many pairs of user and job, in one statement if all users are there."""
-        logs = [UserLog(user_id=user_id, job_id=job_id) for user_id, job_id in users]
-        if self._insert(logs):
-            return [True] * len(logs)
-        everybody = get_user_model()._base_manager.using(self.db)
-        wanted = {log.user_id for log in logs}
-        there = set(everybody.filter(pk__in=wanted).values_list("pk", flat=True))
-        left = [log for log in logs if log.user_id in there]
-        if self._insert(left):
-            return [log.user_id in there for log in logs]
-        # More are going at this moment.
-        return [log.user_id in there and self._insert([log]) for log in logs]
-
-    def _insert(self, logs: list[UserLog]) -> bool:
-        try:
-            # Inside the caller's transaction this is a savepoint: the caller goes on either way.
-            with transaction.atomic(using=self.db):
-                self.bulk_create(logs, ignore_conflicts=True)
-        except IntegrityError as error:
-            if getattr(error.__cause__, "sqlstate", None) != FOREIGN_KEY_VIOLATION:
-                raise
-            return False
-        return True
+    def write_many(self, pairs: Sequence[tuple[int, int | None]]) -> list[bool]:
+        """Do the same for many pairs of user and job, in one statement."""
+        users, jobs = zip(*pairs, strict=True)
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(WRITE_LOGS, {"users": list(users), "jobs": list(jobs)})
+            present = {user_id for (user_id,) in cursor.fetchall()}
+        return [user_id in present for user_id in users]
 
     def count_by_user(self, user_ids: Iterable[int]) -> dict[int, int]:
         """Return how many logs these users have; those without any are left out."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DataError, connection, transaction
 
 from accounts.models import User
 from joblogs.models import UserLog
@@ -47,14 +47,24 @@ def test_nothing_is_written_for_a_user_who_does_not_exist() -> None:
     assert not UserLog.objects.exists()
 
 
-def test_errors_about_something_else_are_raised() -> None:
-    with pytest.raises(IntegrityError), transaction.atomic():
-        UserLog.objects.write(user_id=None)  # type: ignore[arg-type]  # on purpose
+def test_what_cannot_be_a_user_is_an_error() -> None:
+    with pytest.raises(DataError), transaction.atomic():
+        UserLog.objects.write(user_id=2**63)
+
+
+def test_many_are_written_in_one_statement_but_those_whose_user_is_gone(
+    django_assert_num_queries: Callable[..., Any],
+) -> None:
+    alice, bob = (User.objects.create_user(name).pk for name in ("alice", "bob"))
+    with django_assert_num_queries(1):
+        written = UserLog.objects.write_many([(alice, 1), (999_999, 2), (bob, 3), (alice, 1)])
+    assert written == [True, False, True, True]
+    assert sorted(UserLog.objects.values_list("user_id", "job_id")) == [(alice, 1), (bob, 3)]
 
 
 def test_writing_takes_one_statement(django_assert_num_queries: Callable[..., Any]) -> None:
     user = User.objects.create_user("alice")
-    with django_assert_num_queries(3):  # the savepoint of this test's transaction around it
+    with django_assert_num_queries(1):
         UserLog.objects.write(user_id=user.pk)
 
 

@@ -407,8 +407,10 @@ BEGIN
                      ) AS numbered
               ) AS job
              WHERE job.start <= starts_left;
-            -- A batch takes more jobs than one: look further ahead for them.
-            EXIT WHEN NOT coalesce(is_batch, false) OR at_most >= batch_window;
+            -- A batch takes more jobs than one: look further ahead for them, if there are more.
+            EXIT WHEN NOT coalesce(is_batch, false)
+                OR at_most >= batch_window
+                OR cardinality(found_ids) < at_most - cardinality(tried);
             at_most := greatest(batch_window, at_most);
         END LOOP;
         EXIT WHEN found_ids IS NULL;
