@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Classes of PostgreSQL's error codes that pass with time: connection, rollback, resources, object in
+# use, intervention, system. https://www.postgresql.org/docs/current/errcodes-appendix.html
+PASSING = {"08", "40", "53", "55", "57", "58"}
+
 FIRST = 0.1  # seconds
 LONGEST = 5.0
 
@@ -27,10 +31,13 @@ class Backoff:
 
     def after(self, error: ConnectorException) -> float:
         """Return how many seconds to wait; raise an error that time does not mend."""
-        if not isinstance(error.__cause__, OperationalError | InterfaceError):
+        cause = error.__cause__
+        if not isinstance(cause, OperationalError | InterfaceError):
+            raise error
+        if cause.sqlstate and cause.sqlstate[:2] not in PASSING:
             raise error
         if not self._wait:
-            logger.warning("%s: %s", self._trouble, error.__cause__)
+            logger.warning("%s: %s", self._trouble, cause)
         self._wait = min(max(2 * self._wait, FIRST), LONGEST)
         return self._wait * random.uniform(0.5, 1)  # noqa: S311  # not a secret
 

@@ -52,21 +52,24 @@ class Finisher:
         return await asyncio.shield(acknowledged)
 
     async def _flush(self) -> None:
-        try:
-            while self._waiting:
-                some, self._waiting = self._waiting[:AT_MOST], self._waiting[AT_MOST:]
+        while self._waiting:
+            some, self._waiting = self._waiting[:AT_MOST], self._waiting[AT_MOST:]
+            try:
                 verdicts = await self._end([attempt for attempt, _ in some])
+            except BaseException as error:  # noqa: BLE001  # whoever waits is told
+                for _, acknowledged in some:
+                    acknowledged.set_exception(error)
+            else:
                 for attempt, acknowledged in some:
                     acknowledged.set_result(verdicts.get(attempt.job.id, "finished"))
-        finally:
-            self._flushing = None
+        self._flushing = None
 
     async def _end(self, attempts: list[Attempt]) -> dict[int, str]:
         try:
             return await self._persist(
                 {attempt.job.id: attempt.row(self._delete) for attempt in attempts}
             )
-        except ConnectorException:
+        except ConnectorException as error:
             if len(attempts) > 1:
                 # One of them cannot be written: find out which, so that it costs that one alone.
                 verdicts: dict[int, str] = {}
@@ -75,13 +78,8 @@ class Finisher:
                 return verdicts
             [attempt] = attempts
             logger.exception("The end of job %s cannot be written down.", attempt.job.id)
-        try:
-            return await self._persist(
-                {attempt.job.id: attempt.bare_row(ValueError("see the worker's log"))}
-            )
-        except ConnectorException:
-            logger.exception("Job %s stays as it is.", attempt.job.id)
-            return {attempt.job.id: "kept"}
+            reason = error.__cause__ or error
+        return await self._persist({attempt.job.id: attempt.bare_row(reason)})
 
     async def _persist(self, rows: Rows) -> dict[int, str]:
         """Write rows, and try for as long as it takes while the database cannot be reached."""
