@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Classes of PostgreSQL's error codes that pass with time: connection, rollback, resources, object in
-# use, intervention, system. https://www.postgresql.org/docs/current/errcodes-appendix.html
+# Classes of PostgreSQL's error codes that pass with time: connection, rollback, resources, object
+# in use, intervention, system. https://www.postgresql.org/docs/current/errcodes-appendix.html
 PASSING = {"08", "40", "53", "55", "57", "58"}
 
 FIRST = 0.1  # seconds
