@@ -17,7 +17,7 @@ from joblogs.admin.job_filters import QueueFilter, StateFilter, TaskFilter
 from joblogs.admin.job_list import BEFORE, JobChangeList, attach_users
 from joblogs.admin.job_search import HELP
 from joblogs.admin.read_only import exact
-from joblogs.models import Job
+from joblogs.models import Job, JobLog
 from joblogs.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 SHOWN_EVENTS = 100
+SHOWN_ATTEMPTS = 20
 LONGEST_IN_LIST = 80  # characters of arguments
 LONGEST = 20_000
 NOTHING = "-"  # as Django writes it for empty columns
@@ -100,6 +101,10 @@ class JobAdmin(JobActionsAdmin):
             "events": latest[:SHOWN_EVENTS][::-1],
             "has_more_events": len(latest) > SHOWN_EVENTS,
         }
+        if request.user.has_perm("joblogs.view_joblog"):
+            # Of an id that started again after a truncate, too: newest first.
+            attempts = JobLog.objects.filter(job_id=obj.pk).order_by("-id")
+            context["attempts"] = attempts[:SHOWN_ATTEMPTS]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     @admin.display(description="Task")

@@ -44,5 +44,10 @@ class JobLog(models.Model):
             models.Index(fields=["finished_at"], name="job_logs_finished_at_idx"),
         ]
 
+    @property
+    def ran(self) -> float:
+        """How long it ran, in seconds."""
+        return (self.finished_at - self.started_at).total_seconds()
+
     def __str__(self) -> str:
         return f"Attempt {self.attempt} of job {self.job_id}: {self.outcome}"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.utils import timezone
 
-from joblogs.models import Job
+from joblogs.models import Job, JobLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.test import Client
+
+    from accounts.models import User
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_other_jobs")]
 
@@ -86,3 +90,43 @@ def test_what_a_job_does_not_have_is_a_dash(
     job = make_job(args={"colour": "blue"})
     for url in (LIST, f"{LIST}{job.pk}/change/"):
         assert "None" not in as_administrator.get(url).content.decode()
+
+
+def note_failed_attempt(job: Job) -> None:
+    now = timezone.now()
+    JobLog.objects.create(
+        job_id=job.pk,
+        attempt=1,
+        task_name=job.task_name,
+        queue_name=job.queue_name,
+        worker="host:4711",
+        started_at=now - timedelta(seconds=1.5),
+        finished_at=now,
+        outcome="failed",
+        error_class="ValueError",
+        error_message="the <printer> is on fire",
+        traceback="Traceback: printer.py",
+    )
+
+
+def test_its_attempts_are_shown_with_what_went_wrong(
+    as_administrator: Client, make_job: Callable[..., Job]
+) -> None:
+    job = make_job("failed")
+    assert "<h2>Attempts" not in as_administrator.get(f"{LIST}{job.pk}/change/").content.decode()
+    note_failed_attempt(job)
+    page = as_administrator.get(f"{LIST}{job.pk}/change/").content.decode()
+    for shown in ("host:4711", "1.500 s", "ValueError: the &lt;printer&gt; is on fire"):
+        assert shown in page
+    assert "Traceback: printer.py" in page
+
+
+def test_attempts_are_for_those_who_may_see_the_log_of_jobs(
+    client: Client, staff: Callable[..., User], make_job: Callable[..., Job]
+) -> None:
+    job = make_job("failed")
+    note_failed_attempt(job)
+    client.force_login(staff("joblogs.view_job"))
+    page = client.get(f"{LIST}{job.pk}/change/").content.decode()
+    assert "host:4711" not in page
+    assert "Traceback" not in page

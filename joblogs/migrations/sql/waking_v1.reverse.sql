@@ -1,3 +1,4 @@
+SET LOCAL lock_timeout = '5s';
 DROP FUNCTION joblogs_wake_v1(varchar[]);
 DROP FUNCTION joblogs_notify_v1(varchar[]);
 DROP FUNCTION joblogs_defer_jobs_v1(procrastinate_job_to_defer_v1[]);

@@ -1,6 +1,9 @@
 -- How workers are told that there is something to do. NOTIFY inside a transaction makes its COMMIT
 -- wait for all other transactions that notify, one at a time; so ours notify after their commit.
 
+-- Rather fail and be tried again than make all writers wait behind a long transaction.
+SET LOCAL lock_timeout = '5s';
+
 -- Procrastinate's own trigger, but for statements that say they see to it themselves. Stock
 -- producers and SQL of one's own wake workers as ever.
 CREATE OR REPLACE TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1
