@@ -62,9 +62,10 @@ CONTENT_SECURITY_POLICY = {
 
 INSTALLED_APPS = [
     "project.apps.ProjectConfig",
+    # Before Procrastinate's, whose command of the same name it extends.
+    "joblogs",
     "joblogs.engine.apps.EngineConfig",
     "accounts",
-    "joblogs",
     "project.apps.AdminConfig",
     "project.apps.LoginsConfig",
     "django.contrib.auth",

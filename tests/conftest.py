@@ -13,6 +13,7 @@ from django.db import connection, connections
 from procrastinate.contrib.django import app
 
 from accounts.models import User
+from joblogs.engine.waking import waker
 from joblogs.models import Job
 from joblogs.tasks import create_user_log
 from tests.processes import WorkerProcess, database_url
@@ -41,6 +42,8 @@ def _empty_job_tables(request: pytest.FixtureRequest) -> Iterator[None]:
     if commits or "transactional_db" in request.fixturenames:
         blocker = request.getfixturevalue("django_db_blocker")
         with blocker.unblock(), connection.cursor() as cursor:
+            # What is still to be sent would reach the workers of the next test.
+            waker("default").flush()
             cursor.execute(
                 "TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers,"
                 " procrastinate_workers"
