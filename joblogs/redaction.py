@@ -44,15 +44,27 @@ def redact(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def mask_secrets(text: str, arguments: Any) -> str:
-    """Return a text, such as an error's, in which the values of secret arguments are masked.
+def mask_secrets(value: Any, arguments: Any) -> Any:
+    """Return a text, or a JSON value, in which the values of secret arguments are masked.
 
     Values of fewer than four characters stay: masking them would garble the text and hide little.
     """
     # The longest first: one may be a part of another.
-    for secret in sorted(_secrets(arguments), key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
+    secrets = sorted(_secrets(arguments), key=len, reverse=True)
+    return _mask(value, secrets) if secrets else value
+
+
+def _mask(value: Any, secrets: list[str]) -> Any:
+    match value:
+        case str():
+            for secret in secrets:
+                value = value.replace(secret, MASK)
+            return value
+        case dict():
+            return {_mask(name, secrets): _mask(inner, secrets) for name, inner in value.items()}
+        case list() | tuple():
+            return [_mask(inner, secrets) for inner in value]
+    return MASK if str(value) in secrets else value
 
 
 def _secrets(value: Any, secret: bool = False, depth: int = 0) -> set[str]:

@@ -41,9 +41,10 @@ def _empty_job_tables(request: pytest.FixtureRequest) -> Iterator[None]:
     commits = marker is not None and marker.kwargs.get("transaction")
     if commits or "transactional_db" in request.fixturenames:
         blocker = request.getfixturevalue("django_db_blocker")
-        with blocker.unblock(), connection.cursor() as cursor:
+        with blocker.unblock():
             # What is still to be sent would reach the workers of the next test.
             waker("default").flush()
+        with blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(
                 "TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers,"
                 " procrastinate_workers"

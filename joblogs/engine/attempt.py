@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -145,13 +146,15 @@ def storable(text: str) -> str:
 
 def _as_json(result: Any, job: FetchedJob) -> str:
     try:
-        text = json.dumps(redact(result), allow_nan=False, ensure_ascii=False)
+        kept = mask_secrets(redact(result), job.task_kwargs)
+        text = storable(json.dumps(kept, allow_nan=False, ensure_ascii=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJSONError(
             f"{job.task_name} returned {type(result).__name__}, which is not JSON ({error}); "
             "its result is kept, so it must be"
         ) from error
-    text = storable(text.replace("\\u0000", "\\ufffd"))
+    # NUL is an escape in JSON, unless its backslash is one itself.
+    text = re.sub(r"(?<!\\)((?:\\\\)*)\\u0000", r"\1\\ufffd", text)
     if len(text) > LONGEST_RESULT:
         text = json.dumps(text[:LONGEST_RESULT] + "…")
     return text
@@ -160,7 +163,7 @@ def _as_json(result: Any, job: FetchedJob) -> str:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as problem:  # noqa: BLE001  # an exception of a task's can do anything
+    except BaseException as problem:  # noqa: BLE001  # an exception of a task's can do anything
         return f"(its message cannot be had: {type(problem).__name__})"
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How often a transaction is tried whose connection breaks, or which does not own its jobs.
+# How often a transaction is tried whose connection breaks.
 TRIES = 3
 
 
@@ -122,9 +122,8 @@ async def _run_in_transaction(
     Those that the worker does not own are left out. Raises what the work raises; the attempts are
     as before then.
     """
-    left = attempts
-    lost: BaseException = RuntimeError("never tried")
-    for _ in range(TRIES):
+    left, breaks = attempts, 0
+    while left:
 
         def work_and_rows(some: list[Attempt] = left) -> dict[int, JSONDict]:
             work(some)
@@ -143,13 +142,12 @@ async def _run_in_transaction(
                     _say_not_owned(attempt)
             left = [attempt for attempt in left if attempt.job.id not in error.job_ids]
         except ConnectionLostError as error:
-            lost = error.__cause__ or error
             left = await _not_committed(worker, left)
+            breaks += 1
+            if left and breaks == TRIES:
+                raise error.__cause__ or error from None
         else:
             return
-        if not left:
-            return
-    raise lost
 
 
 async def _not_committed(worker: Worker, attempts: list[Attempt]) -> list[Attempt]:
@@ -173,11 +171,20 @@ async def _call(
     async def run_it() -> Any:
         if is_async:
             return await wrapped()
-        result = await sync_to_async(wrapped, thread_sensitive=False, executor=worker.threads)()
+        in_thread = sync_to_async(_without_stop, thread_sensitive=False, executor=worker.threads)
+        result = await in_thread(wrapped)
         # A plain function may return an awaitable.
         return await result if inspect.isawaitable(result) else result
 
     return await middleware.compose(worker.worker_middleware, run_it, context, worker)()
+
+
+def _without_stop(function: Callable[[], Any]) -> Any:
+    """Call a function; a StopIteration, which no future can hold, becomes a RuntimeError."""
+    try:
+        return function()
+    except StopIteration as error:
+        raise RuntimeError("The task raised StopIteration.") from error
 
 
 async def _end(
@@ -229,7 +236,7 @@ def _retry_decision(
         return None
     try:
         retry = task.get_retry_exception(exception=error, job=attempt.job)
-    except Exception:
+    except BaseException:  # of somebody else's code, too
         logger.exception("The retry rule of %s failed; the job is not retried.", task.name)
         return None
     return retry.retry_decision if retry else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,7 @@ class Finisher:
 
     async def _end(self, attempts: list[Attempt]) -> dict[int, str]:
         try:
-            return await self._persist(
-                {attempt.job.id: attempt.row(self._delete) for attempt in attempts}
-            )
+            return await self._persist({attempt.job.id: self._row(attempt) for attempt in attempts})
         except ConnectorException as error:
             if len(attempts) > 1:
                 # One of them cannot be written: find out which, so that it costs that one alone.
@@ -80,6 +79,16 @@ class Finisher:
             logger.exception("The end of job %s cannot be written down.", attempt.job.id)
             reason = error.__cause__ or error
         return await self._persist({attempt.job.id: attempt.bare_row(reason)})
+
+    def _row(self, attempt: Attempt) -> JSONDict:
+        try:
+            row = attempt.row(self._delete)
+            json.dumps(row)
+        except Exception as error:
+            # A retry rule or an exception of somebody's that is not what it should be.
+            logger.exception("The end of job %s cannot be told.", attempt.job.id)
+            return attempt.bare_row(error)
+        return row
 
     async def _persist(self, rows: Rows) -> dict[int, str]:
         """Write rows, and try for as long as it takes while the database cannot be reached."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import connections, transaction
 from procrastinate.contrib.django.settings import settings
 
 from joblogs.engine import queries
@@ -13,7 +14,10 @@ from joblogs.engine import queries
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from procrastinate.types import JSONDict
+
+logger = logging.getLogger(__name__)
 
 
 class NotOwnedError(Exception):
@@ -36,16 +40,32 @@ def commit(
     Raises NotOwnedError, ConnectionLostError, or what the work or the commit itself raises.
     """
     connection = connections[settings.DATABASE_ALIAS]
+    connection.ensure_connection()
+    raw = connection.connection
+    committed: list[bool] = []
     try:
         with transaction.atomic(using=connection.alias, durable=True):
+            # The first of the hooks, so it tells a commit that fails from a hook that does.
+            transaction.on_commit(lambda: committed.append(True), using=connection.alias)
             rows = work()
-            with connection.cursor() as cursor:
-                given = {"worker_id": worker_id, "worker": worker, "attempts": json.dumps(rows)}
-                cursor.execute(queries.FINISH_JOBS, given)
-                if others := {job for job, _verdict in cursor.fetchall()}:
-                    raise NotOwnedError(others)
-    except (OperationalError, InterfaceError) as error:
-        if connection.is_usable():
+            _finish(connection, rows, worker_id, worker)
+    except Exception as error:
+        if committed:
+            logger.exception("After the commit of jobs %s something failed.", sorted(rows))
+        elif raw.closed:
+            raise ConnectionLostError from error
+        else:
             raise
-        connection.close()
-        raise ConnectionLostError from error
+
+
+def _finish(
+    connection: BaseDatabaseWrapper,
+    rows: Mapping[int, JSONDict],
+    worker_id: int | None,
+    worker: str,
+) -> None:
+    given = {"worker_id": worker_id, "worker": worker, "attempts": json.dumps(rows)}
+    with connection.cursor() as cursor:
+        cursor.execute(queries.FINISH_JOBS, given)
+        if others := {job for job, _verdict in cursor.fetchall()}:
+            raise NotOwnedError(others)

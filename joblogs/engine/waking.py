@@ -82,8 +82,10 @@ class Waker:
         with self._condition:
             due = self._take()
         if due:
+            was_open = connections[self.alias].connection is not None
             self._send(due)
-            connections[self.alias].close()
+            if not was_open:
+                connections[self.alias].close()
 
     def _take(self) -> list[str]:
         due = sorted(self._pending)
@@ -110,20 +112,22 @@ class Waker:
 
     def _run(self) -> None:
         try:
-            while due := self._next():
-                self._send(due)
+            while self._wait():
+                with self._condition:
+                    due = self._take() if self._pending else []
+                if due:
+                    self._send(due)
         finally:
             connections[self.alias].close()
 
-    def _next(self) -> list[str]:
-        """Wait until something is due; return nothing when there has been nothing for a while."""
+    def _wait(self) -> bool:
+        """Wait until something is to be sent; tell when there has been nothing for a while."""
         with self._condition:
             if not self._condition.wait_for(lambda: self._pending, timeout=IDLE):
                 self._thread = None
-                return []
+                return False
             wait = self._sent_at + self._distance - time.monotonic()
+            self._distance = min(2 * self._distance, LONGEST) if wait > 0 else SHORTEST
         if wait > 0:
             time.sleep(wait)
-        with self._condition:
-            self._distance = min(2 * self._distance, LONGEST) if wait > 0 else SHORTEST
-            return self._take()
+        return True

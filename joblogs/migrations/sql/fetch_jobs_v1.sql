@@ -12,7 +12,8 @@ CREATE TYPE joblogs_waiting_job_v1 AS (
     priority integer,
     queue_name varchar,
     task_name varchar,
-    lock text
+    lock text,
+    attempts integer
 );
 
 -- The first p_limit jobs without a lock in this queue, and the first p_locked_limit (all, when NULL)
@@ -29,7 +30,7 @@ DECLARE
 BEGIN
     FOR is_locked IN 0..1 LOOP
         RETURN QUERY
-        SELECT job.id, job.priority, job.queue_name, job.task_name, job.lock
+        SELECT job.id, job.priority, job.queue_name, job.task_name, job.lock, job.attempts
           FROM procrastinate_jobs AS job
          WHERE job.status = 'todo'
            AND job.queue_name = p_queue
@@ -65,7 +66,7 @@ BEGIN
                     LIMIT 1
              ) AS lower
         )
-        SELECT due.id, due.priority, due.queue_name, due.task_name, due.lock
+        SELECT due.id, due.priority, due.queue_name, due.task_name, due.lock, due.attempts
           FROM level
          CROSS JOIN LATERAL (
                SELECT job.*
@@ -98,7 +99,7 @@ DECLARE
 BEGIN
     FOR is_locked IN 0..1 LOOP
         RETURN QUERY
-        SELECT job.id, job.priority, job.queue_name, job.task_name, job.lock
+        SELECT job.id, job.priority, job.queue_name, job.task_name, job.lock, job.attempts
           FROM procrastinate_jobs AS job
          WHERE job.status = 'todo'
            AND (job.lock IS NOT NULL)::int = is_locked
@@ -130,7 +131,7 @@ BEGIN
                     LIMIT 1
              ) AS lower
         )
-        SELECT due.id, due.priority, due.queue_name, due.task_name, due.lock
+        SELECT due.id, due.priority, due.queue_name, due.task_name, due.lock, due.attempts
           FROM level
          CROSS JOIN LATERAL (
                SELECT job.*
@@ -177,7 +178,9 @@ BEGIN
             );
         END IF;
         startable := ARRAY(
-            SELECT (job.id, job.priority, job.queue_name, job.task_name, job.lock)::joblogs_waiting_job_v1
+            SELECT (
+                       job.id, job.priority, job.queue_name, job.task_name, job.lock, job.attempts
+                   )::joblogs_waiting_job_v1
               -- OFFSET 0: locks are looked up in the order of the jobs, until there are enough.
               FROM (SELECT * FROM unnest(waiting) ORDER BY priority DESC, id OFFSET 0) AS job
              WHERE job.lock IS NULL
@@ -205,7 +208,8 @@ BEGIN
         -- the first job of each, hopping from lock to lock.
         heads := ARRAY(
             WITH RECURSIVE head AS (
-                (SELECT job.lock, job.id, job.priority, job.queue_name, job.task_name, job.scheduled_at
+                (SELECT job.lock, job.id, job.priority, job.queue_name, job.task_name, job.attempts,
+                        job.scheduled_at
                    FROM procrastinate_jobs AS job
                   WHERE job.status = 'todo'
                     AND job.lock IS NOT NULL
@@ -216,7 +220,7 @@ BEGIN
                   FROM head
                  CROSS JOIN LATERAL (
                        SELECT job.lock, job.id, job.priority, job.queue_name, job.task_name,
-                              job.scheduled_at
+                              job.attempts, job.scheduled_at
                          FROM procrastinate_jobs AS job
                         WHERE job.status = 'todo'
                           AND job.lock > head.lock
@@ -233,14 +237,16 @@ BEGIN
                                  WHERE running.status = 'doing'
                                    AND running.lock = head.lock
                             )
-                       THEN (id, priority, queue_name, task_name, lock)::joblogs_waiting_job_v1
+                       THEN (id, priority, queue_name, task_name, lock, attempts)::joblogs_waiting_job_v1
                    END
               FROM head
              LIMIT many_locks + 1
         );
         IF cardinality(heads) <= many_locks THEN
             startable := ARRAY(
-                SELECT (job.id, job.priority, job.queue_name, job.task_name, job.lock)::joblogs_waiting_job_v1
+                SELECT (
+                       job.id, job.priority, job.queue_name, job.task_name, job.lock, job.attempts
+                   )::joblogs_waiting_job_v1
                   FROM (
                        SELECT * FROM unnest(waiting) AS unlocked WHERE unlocked.lock IS NULL
                        UNION ALL
@@ -263,19 +269,26 @@ BEGIN
 END;
 $$;
 
--- Start those of these jobs that nobody else is about to change, and return their ids.
-CREATE FUNCTION joblogs_start_v1(p_worker_id bigint, p_ids bigint[])
+-- Start those of these jobs that nobody else is about to change, or has run since they were found:
+-- who ran one may have given it back for later, to another queue, or with another lock. Returns their
+-- ids.
+CREATE FUNCTION joblogs_start_v1(p_worker_id bigint, p_ids bigint[], p_attempts integer[])
     RETURNS bigint[]
     LANGUAGE plpgsql
 AS $$
 DECLARE
     free_ids bigint[] := ARRAY(
-        SELECT job.id
-          FROM procrastinate_jobs AS job
-         WHERE job.id = ANY (p_ids)
-           -- As text: no index but the one of ids fits.
-           AND job.status::text = 'todo'
-           FOR NO KEY UPDATE SKIP LOCKED
+        SELECT free.id
+          FROM unnest(p_ids, p_attempts) AS found (id, attempts)
+         CROSS JOIN LATERAL (
+               SELECT job.id
+                 FROM procrastinate_jobs AS job
+                WHERE job.id = found.id
+                  AND job.attempts = found.attempts
+                  -- As text: no index but the one of ids fits.
+                  AND job.status::text = 'todo'
+                  FOR NO KEY UPDATE SKIP LOCKED
+         ) AS free
     );
 BEGIN
     UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker_id WHERE id = ANY (free_ids);
@@ -329,9 +342,10 @@ DECLARE
     tried bigint[] := '{}';
     found_ids bigint[];
     found_starts integer[];
-    found_unlocked bigint[];
-    found_locked bigint[];
-    locked_id bigint;
+    unlocked_ids bigint[];
+    unlocked_attempts integer[];
+    locked_ids bigint[];
+    locked_attempts integer[];
     taken bigint[];
 BEGIN
     IF paused <> '{}' THEN
@@ -367,10 +381,13 @@ BEGIN
         LOOP
             SELECT array_agg(job.id ORDER BY job.place),
                    array_agg(job.start::int ORDER BY job.place),
-                   array_agg(job.id) FILTER (WHERE job.lock IS NULL),
-                   array_agg(job.id) FILTER (WHERE job.lock IS NOT NULL),
+                   array_agg(job.id ORDER BY job.place) FILTER (WHERE job.lock IS NULL),
+                   array_agg(job.attempts ORDER BY job.place) FILTER (WHERE job.lock IS NULL),
+                   array_agg(job.id ORDER BY job.place) FILTER (WHERE job.lock IS NOT NULL),
+                   array_agg(job.attempts ORDER BY job.place) FILTER (WHERE job.lock IS NOT NULL),
                    bool_or(job.size IS NOT NULL)
-              INTO found_ids, found_starts, found_unlocked, found_locked, is_batch
+              INTO found_ids, found_starts, unlocked_ids, unlocked_attempts, locked_ids,
+                   locked_attempts, is_batch
               FROM (
                    SELECT numbered.*,
                           CASE
@@ -399,7 +416,7 @@ BEGIN
                                         ) AS nth_of_task
                                    FROM joblogs_startable_v1(queues, at_most)
                                         WITH ORDINALITY AS waiting
-                                            (id, priority, queue_name, task_name, lock, place)
+                                            (id, priority, queue_name, task_name, lock, attempts, place)
                                    LEFT JOIN unnest(p_batch_tasks, p_batch_sizes) AS batch (task, size)
                                           ON batch.task = waiting.task_name
                                   WHERE waiting.id <> ALL (tried)
@@ -415,16 +432,18 @@ BEGIN
         END LOOP;
         EXIT WHEN found_ids IS NULL;
 
-        taken := joblogs_start_v1(p_worker_id, found_unlocked);
-        IF found_locked IS NOT NULL THEN
+        taken := joblogs_start_v1(p_worker_id, unlocked_ids, unlocked_attempts);
+        IF locked_ids IS NOT NULL THEN
             BEGIN
-                taken := taken || joblogs_start_v1(p_worker_id, found_locked);
+                taken := taken || joblogs_start_v1(p_worker_id, locked_ids, locked_attempts);
             EXCEPTION WHEN unique_violation OR deadlock_detected THEN
                 -- Another worker has just started a job with one of these locks: one by one, so that
                 -- it costs that job alone.
-                FOREACH locked_id IN ARRAY found_locked LOOP
+                FOR nth IN 1..cardinality(locked_ids) LOOP
                     BEGIN
-                        taken := taken || joblogs_start_v1(p_worker_id, ARRAY[locked_id]);
+                        taken := taken || joblogs_start_v1(
+                            p_worker_id, locked_ids[nth:nth], locked_attempts[nth:nth]
+                        );
                     EXCEPTION WHEN unique_violation OR deadlock_detected THEN
                         NULL;
                     END;

@@ -14,6 +14,14 @@
 --   not owned    somebody else has the job, or it is gone: nothing was changed
 --   has a twin   it failed instead of running again, as a job with its queueing lock is queued
 
+-- The number of an attempt, whatever somebody wrote into the job's row.
+CREATE FUNCTION joblogs_next_attempt_v1(p_attempts bigint)
+    RETURNS integer
+    LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT least(greatest(p_attempts + 1, 0), 2147483647)::integer;
+$$;
+
 CREATE FUNCTION joblogs_owns_v1(
     p_job procrastinate_jobs, p_worker_id bigint, p_attempts jsonb
 )
@@ -35,7 +43,7 @@ AS $$
         error_class, error_message, traceback, result
     )
     SELECT job_id,
-           attempts + 1,
+           joblogs_next_attempt_v1(attempts),
            task,
            queue,
            p_worker,
@@ -92,7 +100,7 @@ BEGIN
     WITH updated AS (
         UPDATE procrastinate_jobs AS job
            SET status = (p_attempts -> job.id::text ->> 'status')::procrastinate_job_status,
-               attempts = job.attempts + 1,
+               attempts = joblogs_next_attempt_v1(job.attempts),
                abort_requested = false,
                worker_id = NULL
          WHERE job.id = ANY (update_ids)
@@ -146,7 +154,7 @@ BEGIN
                SET status = CASE
                        WHEN job.abort_requested THEN 'failed' ELSE 'todo'
                    END::procrastinate_job_status,
-                   attempts = job.attempts + 1,
+                   attempts = joblogs_next_attempt_v1(job.attempts),
                    abort_requested = false,
                    worker_id = NULL,
                    scheduled_at = to_timestamp((again ->> 'retry_at')::float8),
@@ -159,7 +167,7 @@ BEGIN
         EXCEPTION WHEN unique_violation THEN
             UPDATE procrastinate_jobs AS job
                SET status = 'failed',
-                   attempts = job.attempts + 1,
+                   attempts = joblogs_next_attempt_v1(job.attempts),
                    abort_requested = false,
                    worker_id = NULL
              WHERE job.id = again_id
@@ -187,7 +195,9 @@ BEGIN
                        SELECT
                          FROM job_logs AS log
                         WHERE log.job_id = other.id
-                          AND log.attempt = (other.attempt ->> 'attempts')::int + 1
+                          AND log.attempt = joblogs_next_attempt_v1(
+                              (other.attempt ->> 'attempts')::int
+                          )
                           AND log.worker = p_worker
                           AND log.started_at
                               = to_timestamp((other.attempt ->> 'started_at')::float8)
