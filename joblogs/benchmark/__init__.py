@@ -1,0 +1,1 @@
+"""How fast Joblogs is, beside stock Procrastinate: `manage.py benchmark`."""

@@ -1,0 +1,108 @@
+"""Workers in processes of their own, which know the tasks of this folder."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from procrastinate.exceptions import AlreadyEnqueued
+
+from joblogs.tasks import rescue_stalled_jobs
+from tests.engine_processes.gate import Gate
+from tests.engine_processes.listener import Listener
+from tests.processes import Process, database_url
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SELDOM = ("--fetch-job-polling-interval", "600")
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left(transactional_db: None) -> Iterator[None]:
+    """Let the thread that sends notices end before the database is emptied, or dropped."""
+    yield
+    wait_for(lambda: all(thread.name != "joblogs-waker" for thread in threading.enumerate()))
+
+
+@pytest.fixture(autouse=True)
+def _table_of_effects(transactional_db: None) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE effects (number integer, at timestamptz DEFAULT clock_timestamp(),"
+            " backend integer DEFAULT pg_backend_pid())"
+        )
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE effects")
+
+
+@pytest.fixture
+def start(_table_of_effects: None, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Start a worker, and wait until it listens; `url` and others are those of Process."""
+    workers: list[Process] = []
+
+    def start_worker(*flags: str, url: str = "", **variables: str) -> Process:
+        variables["DJANGO_SETTINGS_MODULE"] = "tests.engine_processes.settings"
+        command = ("manage.py", "procrastinate", "worker", *flags)
+        log = tmp_path / f"worker-{len(workers)}.log"
+        listening = count_listening()
+        worker = Process(*command, url=url or database_url(), log=log, **variables)
+        workers.append(worker)
+        if url or "--no-listen-notify" in flags:
+            wait_for(lambda: "Starting worker" in worker.log or worker.has_ended)
+        else:
+            wait_for(lambda: count_listening() > listening or worker.has_ended)
+        assert not worker.has_ended, worker.log
+        return worker
+
+    yield start_worker
+    for worker in workers:
+        worker.stop()
+
+
+@pytest.fixture
+def gate(start: Callable[..., Process]) -> Iterator[Gate]:
+    """A gate that is opened before the workers are stopped, which may wait at it."""
+    gate = Gate()
+    yield gate
+    gate.end()
+
+
+def count_listening() -> int:
+    """Return how many workers listen."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state = 'idle' AND query ILIKE %s",
+            ['%listen "procrastinate%'],
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def rescue(start: Callable[..., Process]) -> Callable[..., Process]:
+    """Give back the jobs of dead workers, by a new worker with these flags."""
+
+    def by_a_new_worker(*flags: str) -> Process:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE procrastinate_workers SET last_heartbeat = now() - '1 h'::interval"
+            )
+        worker = start(*flags)
+        with suppress(AlreadyEnqueued):  # by the worker, as a minute has begun
+            rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
+        return worker
+
+    return by_a_new_worker
+
+
+@pytest.fixture
+def listener(_table_of_effects: None) -> Iterator[Listener]:
+    with Listener("default", "low", "high") as listener:
+        yield listener

@@ -1,0 +1,102 @@
+"""Jobs for later start when it is time, however seldom their worker polls."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tests.engine_processes.conftest import SELDOM
+from tests.engine_processes.jobs import effects, job
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tests.processes import Process
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+IN_TIME = timedelta(milliseconds=100)
+
+
+def defer_in(seconds: float, task: str = "note", *, number: int = 1, **options: object) -> datetime:
+    """Defer a job for later, and return when it is due."""
+    due = timezone.now() + timedelta(seconds=seconds)
+    job(task, schedule_at=due, **options).defer(number=number)
+    return due
+
+
+def began(number: int) -> datetime:
+    """Return when this effect was there, by the database's clock."""
+    wait_for(lambda: number in effects())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT at FROM effects WHERE number = %s", [number])
+        [(at,)] = cursor.fetchall()
+    moment: datetime = at
+    return moment
+
+
+@pytest.mark.parametrize("task", ["note", "note_asynchronously", "note_together"])
+def test_a_job_deferred_while_its_worker_is_idle_starts_in_time(
+    start: Callable[..., Process], task: str
+) -> None:
+    start(*SELDOM, "-q", "default")
+    job(task).defer(number=0)  # what it takes to do the first one is not what this is about
+    began(0)
+    due = defer_in(1.5, task)
+    assert due <= began(1) < due + IN_TIME
+
+
+def test_a_job_that_was_there_before_its_worker_starts_in_time(
+    start: Callable[..., Process],
+) -> None:
+    job("note").defer(number=0)
+    due = defer_in(5)
+    start(*SELDOM, "-q", "default")
+    began(0)
+    assert due <= began(1) < due + IN_TIME
+
+
+def test_an_earlier_job_that_is_deferred_later_starts_in_time_and_the_later_one_too(
+    start: Callable[..., Process],
+) -> None:
+    start(*SELDOM, "-q", "default,low")
+    job("note").defer(number=0)
+    began(0)
+    later = defer_in(2.5, number=2)
+    earlier = defer_in(1, number=1, queue="low", priority=-5, lock="some lock")
+    assert earlier <= began(1) < earlier + IN_TIME
+    assert later <= began(2) < later + IN_TIME
+
+
+def test_a_worker_of_all_queues_starts_jobs_in_time(start: Callable[..., Process]) -> None:
+    start(*SELDOM)
+    job("note").defer(number=0)
+    began(0)
+    later = defer_in(2.5, number=2)
+    earlier = defer_in(1, number=1, queue="low", priority=-5, lock="some lock")
+    assert earlier <= began(1) < earlier + IN_TIME
+    assert later <= began(2) < later + IN_TIME
+
+
+def test_a_retry_starts_in_time(start: Callable[..., Process]) -> None:
+    start(*SELDOM, "-q", "default")
+    job("note_a_second_later").defer(number=1)
+    began(1)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT scheduled_at FROM procrastinate_jobs WHERE attempts > 0")
+        [(due,)] = cursor.fetchall()
+    assert due <= began(1) < due + IN_TIME
+
+
+def test_a_worker_that_never_listens_starts_jobs_in_time_that_it_knows_of(
+    start: Callable[..., Process],
+) -> None:
+    due = defer_in(4)
+    start(*SELDOM, "-q", "default", "--no-listen-notify")
+    assert due <= began(1) < due + IN_TIME

@@ -1,0 +1,116 @@
+"""Workers that die from one moment to the next, at each step of what they do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+
+from joblogs.models import Job, JobLog
+from tests.engine_processes.gate import AT_ITS_END
+from tests.engine_processes.jobs import effects, job, outcomes, states
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.engine_processes.gate import Gate
+    from tests.processes import Process
+
+NUMBERS = [1, 2, 3]
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.parametrize("task", ["note_together", "note_exactly_once"]),
+]
+
+
+def die_at(gate: Gate, start: Callable[..., Process], task: str, step: str) -> dict[int, str]:
+    """Kill a worker while its jobs are at this step; return the backends that were at it."""
+    for number in NUMBERS:
+        job(task).defer(number=number, stop=step)
+    gate.close(at=step if step in AT_ITS_END else "")
+    worker = start("-q", "default", "--no-listen-notify")
+    # Three jobs of a batch task are one batch.
+    backends = gate.wait_for_visitors(1 if task == "note_together" else len(NUMBERS))
+    assert states() == {"doing"}
+    assert effects() == []
+    worker.process.kill()
+    worker.process.wait()
+    return backends
+
+
+def terminate(backends: Iterable[int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(unnest(%s::int[]))", [list(backends)])
+
+
+def have_ended(backends: Iterable[int]) -> bool:
+    """Tell whether PostgreSQL is through with what these were doing."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_stat_activity WHERE pid = ANY(%s)", [list(backends)])
+        return cursor.fetchone() is None
+
+
+def assert_that_each_was_lost_and_then_done_once() -> None:
+    wait_for(lambda: states() == {"succeeded"})
+    assert effects() == NUMBERS
+    assert outcomes() == {(1, "lost"): len(NUMBERS), (2, "succeeded"): len(NUMBERS)}
+    assert {each.attempts for each in Job.objects.filter(queue_name="default")} == {2}
+
+
+@pytest.mark.parametrize("step", ["before", "inside", "ending"])
+def test_jobs_of_a_worker_killed_before_the_commit_are_done_once_by_another(
+    gate: Gate,
+    start: Callable[..., Process],
+    rescue: Callable[..., Process],
+    task: str,
+    step: str,
+) -> None:
+    backends = die_at(gate, start, task, step)
+    gate.open()
+    # Nobody was there to ask for the commit.
+    wait_for(lambda: have_ended(backends))
+    assert states() == {"doing"}
+    assert effects() == []
+    assert outcomes() == {}
+
+    rescue()
+    assert_that_each_was_lost_and_then_done_once()
+
+
+def test_a_commit_that_fails_after_its_worker_was_killed_leaves_nothing_behind(
+    gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process], task: str
+) -> None:
+    backends = die_at(gate, start, task, "commit")
+    assert set(backends.values()) == {"COMMIT"}
+    terminate(backends)
+    wait_for(lambda: have_ended(backends))
+    gate.open()
+    assert states() == {"doing"}
+    assert effects() == []
+    assert outcomes() == {}
+
+    rescue()
+    assert_that_each_was_lost_and_then_done_once()
+
+
+def test_a_commit_that_its_killed_worker_never_heard_of_is_the_end_of_its_jobs(
+    gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process], task: str
+) -> None:
+    backends = die_at(gate, start, task, "commit")
+    assert set(backends.values()) == {"COMMIT"}
+    gate.open()
+    wait_for(lambda: have_ended(backends))
+    assert states() == {"succeeded"}
+    assert effects() == NUMBERS
+    assert outcomes() == {(1, "succeeded"): len(NUMBERS)}
+
+    worker = rescue()
+    # Once this one is done, so is the rescue, which goes ahead of it.
+    job(task).defer(number=4)
+    wait_for(lambda: 4 in effects())
+    wait_for(lambda: "rescue_stalled_jobs job=" in worker.log)
+    assert effects() == [*NUMBERS, 4]
+    assert not JobLog.objects.filter(outcome="lost").exists()
