@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Seconds after which a connection that nobody used is tried before it is used again.
 IDLE = 10.0
+# Seconds between asynchronous tasks after which their connections are looked at.
+PAUSE = 0.1
 
 _used = threading.local()
 
@@ -38,7 +41,7 @@ async def keep_connections_async(
     pause.
     """
     last = getattr(_used, "by_tasks_at", float("-inf"))
-    if time.monotonic() - last > IDLE:
+    if time.monotonic() - last > PAUSE:
         await sync_to_async(_before)()
     try:
         return await call_next()
@@ -49,9 +52,21 @@ async def keep_connections_async(
         _used.by_tasks_at = time.monotonic()
 
 
+def has_something_to_say(raw: Any) -> bool:
+    """Tell whether an idle psycopg connection has been sent something: most often, its end."""
+    if raw.closed:
+        return True
+    poll = select.poll()
+    poll.register(raw.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _before() -> None:
-    idle = time.monotonic() - getattr(_used, "at", float("-inf")) > IDLE
+    long_idle = time.monotonic() - getattr(_used, "at", float("-inf")) > IDLE
     for connection in connections.all(initialized_only=True):
+        if connection.connection is None:
+            continue
+        idle = long_idle or has_something_to_say(connection.connection)
         # Django tries a connection once at its next use, unless that has been done.
         connection.health_check_enabled = idle  # type: ignore[attr-defined]  # missing in stubs
         connection.health_check_done = not idle  # type: ignore[attr-defined]  # missing in stubs

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from procrastinate.contrib.django import connector_params
 from procrastinate.contrib.django.django_connector import DjangoConnector as StockDjangoConnector
+from procrastinate.exceptions import ConnectorException
 from procrastinate.psycopg_connector import PsycopgConnector
 from psycopg_pool import AsyncConnectionPool
 
-if TYPE_CHECKING:
-    from psycopg import AsyncConnection
+from joblogs.engine.backoff import Backoff
+from joblogs.engine.connections import IDLE, has_something_to_say
 
-# Seconds after which a connection that nobody used is tried before it is used again.
-IDLE = 10.0
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from procrastinate.connector import Notify
+    from psycopg import AsyncConnection
 
 
 class DjangoConnector(StockDjangoConnector):
@@ -50,19 +55,29 @@ class WorkerConnector(PsycopgConnector):
     def get_sync_connector(self) -> DjangoConnector:
         return self._django_connector
 
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
+        """Listen for ever, again as soon as there is a server when there was none."""
+        backoff = Backoff("Notices cannot be heard", "Notices are heard again")
+        while True:
+            try:
+                await super().listen_notify(on_notification, channels)
+            except ConnectorException as error:
+                await asyncio.sleep(backoff.after(error))
+
     async def _create_pool(self, pool_args: dict[str, Any]) -> AsyncConnectionPool:
         return self._pool_factory(**pool_args, open=False, check=IdleCheck())
 
 
 class IdleCheck:
-    """Tries a pool's connection that has been idle; one that is broken is replaced."""
+    """Tries a pool's connection before its use if it may have ended; a broken one is replaced."""
 
     def __init__(self) -> None:
         self._used_at: WeakKeyDictionary[AsyncConnection, float] = WeakKeyDictionary()
 
     async def __call__(self, connection: AsyncConnection) -> None:
         now = time.monotonic()
-        if now - self._used_at.get(connection, now) > IDLE:
+        long_idle = now - self._used_at.get(connection, now) > IDLE
+        if long_idle or has_something_to_say(connection):
             await AsyncConnectionPool.check_connection(connection)
         self._used_at[connection] = now
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
 from itertools import groupby
 from operator import itemgetter
@@ -11,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from procrastinate import jobs as procrastinate_jobs
 from procrastinate import utils
-from procrastinate.exceptions import UniqueViolation
+from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.manager import JobManager as StockJobManager
 from psycopg.types.json import Jsonb
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from procrastinate.jobs import Job
     from procrastinate.types import JSONDict
+
+logger = logging.getLogger(__name__)
 
 
 class JobManager(StockJobManager):
@@ -102,10 +105,15 @@ class JobManager(StockJobManager):
         starts = await self.fetch_jobs(queues, worker_id, starts=1, batch_sizes={})
         return starts[0][0] if starts else None
 
-    async def seconds_until_due(self, queues: Iterable[str] | None) -> float | None:
-        """Return when the next scheduled job of these queues is due, or None if there is none."""
+    async def seconds_until_due(
+        self, queues: Iterable[str] | None, *, since: float = 0.0
+    ) -> float | None:
+        """Return when the next scheduled job of these queues is due, or None if there is none.
+
+        One that became due in the last `since` seconds counts: less than 0 is returned for it.
+        """
         row = await self.connector.execute_query_one_async(
-            query=queries.NEXT_DUE, queues=list(queues) if queues else None
+            query=queries.NEXT_DUE, queues=list(queues) if queues else None, since=since
         )
         seconds: float | None = row["seconds"]
         return seconds
@@ -167,6 +175,13 @@ class JobManager(StockJobManager):
                 }
             },
         )
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        """Tell that a worker lives; if that cannot be told now, the next time will do."""
+        try:
+            await super().update_heartbeat(worker_id)
+        except ConnectorException as error:
+            logger.warning("The heartbeat could not be sent: %s", error.__cause__ or error)
 
     async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:
         """Return the ids of running jobs that somebody asked to abort."""

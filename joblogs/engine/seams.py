@@ -65,6 +65,7 @@ SEAMS = {
     "manager:JobManager.fetch_job": Seam("bb656089", "manager: replaces it"),
     "manager:JobManager.finish_job": Seam("13461f7a", "finisher: is called instead"),
     "manager:JobManager.retry_job": Seam("e6543b95", "manager: replaces it"),
+    "manager:JobManager.update_heartbeat": Seam("031281bd", "manager: extends it"),
     "manager:JobManager.list_jobs_to_abort_async": Seam("b8ab175e", "manager: replaces it"),
     "manager:JobManager.listen_for_jobs": Seam("8c9ddc96", "waking: writes what it reads"),
     "manager:JobManager.register_worker": Seam("02f60242", "worker: calls it"),

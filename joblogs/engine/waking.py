@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 WAKE = "SELECT joblogs_wake_v1(%s::varchar[])"
 
 # In a burst the first notice goes out at once and the next ones at these distances, in seconds:
-# twice as far each time, from the shortest to the longest.
+# twice as far each time, from the shortest to the longest. A burst ends when nothing comes for some
+# longer than the longest.
 SHORTEST = 0.002
 LONGEST = 0.020
 # How long the thread that sends them, and its connection, outlive the burst.
@@ -58,6 +59,7 @@ class Waker:
         self._condition = threading.Condition()
         self._pending: set[str] = set()
         self._thread: threading.Thread | None = None
+        self._sending = False
         self._sent_at = float("-inf")
         self._distance = SHORTEST
 
@@ -74,12 +76,16 @@ class Waker:
                 self._send_from_thread()
                 return
             due = self._take()
-            self._distance = SHORTEST
-        self._send(due)
+        if not self._send(due):
+            with self._condition:
+                # Perhaps it was the caller's connection.
+                self._pending.update(due)
+                self._send_from_thread()
 
     def flush(self) -> None:
         """Send what is still to be sent: the process is about to end."""
         with self._condition:
+            self._condition.wait_for(lambda: not self._sending, timeout=IDLE)
             due = self._take()
         if due:
             was_open = connections[self.alias].connection is not None
@@ -90,33 +96,41 @@ class Waker:
     def _take(self) -> list[str]:
         due = sorted(self._pending)
         self._pending.clear()
-        self._sent_at = time.monotonic()
+        now = time.monotonic()
+        # What had to wait has come a moment after the longest distance.
+        is_burst = now < self._sent_at + 1.5 * LONGEST
+        self._distance = min(2 * self._distance, LONGEST) if is_burst else SHORTEST
+        self._sent_at = now
         return due
 
-    def _send(self, queues: list[str]) -> None:
+    def _send(self, queues: list[str]) -> bool:
         try:
             with connections[self.alias].cursor() as cursor:
                 cursor.execute(WAKE, [queues])
         except Exception:
-            logger.warning(
-                "Workers of %s could not be woken; they will look for themselves.",
-                ", ".join(queues),
-                exc_info=True,
-            )
+            logger.warning("Workers of %s could not be woken.", ", ".join(queues), exc_info=True)
+            return False
+        return True
 
     def _send_from_thread(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="joblogs-waker", daemon=True)
             self._thread.start()
-        self._condition.notify()
+        self._condition.notify_all()
 
     def _run(self) -> None:
         try:
             while self._wait():
                 with self._condition:
                     due = self._take() if self._pending else []
-                if due:
+                    self._sending = bool(due)
+                # Once more on a new connection; then they will look for themselves.
+                if due and not self._send(due):
+                    connections[self.alias].close()
                     self._send(due)
+                with self._condition:
+                    self._sending = False
+                    self._condition.notify_all()
         finally:
             connections[self.alias].close()
 
@@ -127,7 +141,6 @@ class Waker:
                 self._thread = None
                 return False
             wait = self._sent_at + self._distance - time.monotonic()
-            self._distance = min(2 * self._distance, LONGEST) if wait > 0 else SHORTEST
         if wait > 0:
             time.sleep(wait)
         return True

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class Worker(StockWorker):
         self._batches: dict[asyncio.Task[None], list[Attempt]] = {}
         self._slot_freed = asyncio.Event()
         self._alarm: asyncio.Task[None] | None = None
+        self._fetched_at = 0.0
 
     async def run(self) -> None:
         """Work until asked to stop, or until there is nothing left when it is not to wait."""
@@ -88,6 +90,7 @@ class Worker(StockWorker):
                 continue
             # Before the fetch: who is deferred meanwhile is looked for again.
             self._new_job_event.clear()
+            self._fetched_at = time.monotonic()
             starts = await self._fetch(free, sizes)
             for jobs in starts:
                 self._start(jobs)
@@ -151,7 +154,9 @@ class Worker(StockWorker):
 
     async def _seconds_until_due(self) -> float | None:
         try:
-            return await self.app.job_manager.seconds_until_due(self.queues)
+            # A job may have become due since the last fetch looked.
+            since = time.monotonic() - self._fetched_at
+            return await self.app.job_manager.seconds_until_due(self.queues, since=since)
         except ConnectorException:
             return None  # There is the poll.
 

@@ -51,7 +51,7 @@ def test_a_notice_that_cannot_be_sent_is_logged_and_hurts_nobody(
     assert ran == ["the hook after it"]
     # In the burst that this is, by the thread, too.
     job("note").defer(number=2)
-    wait_for(lambda: caplog.text.count(NOT_WOKEN) == 2)
+    wait_for(lambda: caplog.text.count(NOT_WOKEN) >= 2)
     levels = {each.levelno for each in caplog.records if NOT_WOKEN in each.getMessage()}
     assert levels == {logging.WARNING}
     with connection.cursor() as cursor:

@@ -1,1 +1,1 @@
-SELECT joblogs_next_due_v1(%(queues)s::varchar[]) AS seconds;
+SELECT joblogs_next_due_v1(%(queues)s::varchar[], %(since)s) AS seconds;

@@ -86,7 +86,7 @@ BEGIN
 END;
 $$;
 
--- The same for all queues at once, through an index that does not know of queues.
+-- The same for all queues at once, through the index that does not know of queues.
 CREATE FUNCTION joblogs_waiting_anywhere_v1(
     p_limit integer, p_locked_limit integer, p_except text[]
 )
@@ -105,29 +105,29 @@ BEGIN
            AND (job.lock IS NOT NULL)::int = is_locked
            AND (job.scheduled_at IS NOT NULL)::int = 0
            AND (is_locked = 0 OR job.lock <> ALL (p_except))
-         ORDER BY job.priority DESC, job.scheduled_at, job.id
+         ORDER BY -job.priority::bigint, job.scheduled_at, job.id
          LIMIT at_most;
 
         RETURN QUERY
-        WITH RECURSIVE level (priority) AS (
-            (SELECT job.priority
+        WITH RECURSIVE level (negative) AS (
+            (SELECT -job.priority::bigint
                FROM procrastinate_jobs AS job
               WHERE job.status = 'todo'
                 AND (job.lock IS NOT NULL)::int = is_locked
                 AND (job.scheduled_at IS NOT NULL)::int = 1
-              ORDER BY job.priority DESC, job.scheduled_at
+              ORDER BY -job.priority::bigint, job.scheduled_at
               LIMIT 1)
             UNION ALL
-            SELECT lower.priority
+            SELECT lower.negative
               FROM level
              CROSS JOIN LATERAL (
-                   SELECT job.priority
+                   SELECT -job.priority::bigint AS negative
                      FROM procrastinate_jobs AS job
                     WHERE job.status = 'todo'
                       AND (job.lock IS NOT NULL)::int = is_locked
                       AND (job.scheduled_at IS NOT NULL)::int = 1
-                      AND job.priority < level.priority
-                    ORDER BY job.priority DESC, job.scheduled_at
+                      AND -job.priority::bigint > level.negative
+                    ORDER BY -job.priority::bigint, job.scheduled_at
                     LIMIT 1
              ) AS lower
         )
@@ -139,7 +139,7 @@ BEGIN
                 WHERE job.status = 'todo'
                   AND (job.lock IS NOT NULL)::int = is_locked
                   AND (job.scheduled_at IS NOT NULL)::int = 1
-                  AND job.priority = level.priority
+                  AND -job.priority::bigint = level.negative
                   AND job.scheduled_at <= now()
                   AND (is_locked = 0 OR job.lock <> ALL (p_except))
                 ORDER BY job.scheduled_at, job.id

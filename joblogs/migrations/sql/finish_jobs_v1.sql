@@ -82,6 +82,7 @@ DECLARE
     ended bigint[];
     queues varchar[];
     again_id bigint;
+    again_locks text[] := '{}';
     again jsonb;
     its_queue varchar;
     its_status text;
@@ -146,6 +147,11 @@ BEGIN
           ) AS waiting ON gone.lock IS NOT NULL;
     END IF;
 
+    IF again_ids <> '{}' THEN
+        again_locks := ARRAY(
+            SELECT lock FROM procrastinate_jobs WHERE id = ANY (again_ids) AND lock IS NOT NULL
+        );
+    END IF;
     FOREACH again_id IN ARRAY again_ids LOOP
         again := p_attempts -> again_id::text;
         BEGIN
@@ -184,6 +190,21 @@ BEGIN
     END LOOP;
 
     PERFORM joblogs_log_attempts_v1(ended, p_worker, p_attempts);
+    IF again_locks <> '{}' THEN
+        -- A job that fails after all, or is to run with another lock, frees the one it had.
+        queues := queues || ARRAY(
+            SELECT waiting.queue_name
+              FROM unnest(again_locks) AS freed (lock)
+             CROSS JOIN LATERAL (
+                   SELECT first.queue_name
+                     FROM procrastinate_jobs AS first
+                    WHERE first.status = 'todo'
+                      AND first.lock = freed.lock
+                    ORDER BY -first.priority::bigint, first.id
+                    LIMIT 1
+             ) AS waiting
+        );
+    END IF;
     PERFORM joblogs_notify_v1(queues);
 
     IF cardinality(ended) < cardinality(again_ids) + cardinality(delete_ids) + cardinality(update_ids)

@@ -1,1 +1,1 @@
-DROP FUNCTION joblogs_next_due_v1(varchar[]);
+DROP FUNCTION joblogs_next_due_v1(varchar[], float8);

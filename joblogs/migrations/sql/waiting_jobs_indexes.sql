@@ -16,20 +16,20 @@ CREATE INDEX CONCURRENTLY joblogs_jobs_waiting_in_queue_idx
     )
     WHERE status = 'todo';
 
--- For workers that serve all queues, however many there are.
+-- For workers that serve all queues, however many there are. By the negative priority, so that no
+-- two indexes have one order: of those the database could take the wrong one.
 DROP INDEX CONCURRENTLY IF EXISTS joblogs_jobs_waiting_idx;
 CREATE INDEX CONCURRENTLY joblogs_jobs_waiting_idx
     ON procrastinate_jobs (
        ((lock IS NOT NULL)::int),
        ((scheduled_at IS NOT NULL)::int),
-       priority DESC,
+       ((-priority::bigint)),
        scheduled_at,
        id
     )
     WHERE status = 'todo';
 
--- The first job of each lock: no other one with that lock may start. The negative priority, for an
--- order that no other index has: the database would rather walk that one while the table is small.
+-- The first job of each lock: no other one with that lock may start. Negative for the same reason.
 DROP INDEX CONCURRENTLY IF EXISTS joblogs_jobs_waiting_for_lock_idx;
 CREATE INDEX CONCURRENTLY joblogs_jobs_waiting_for_lock_idx
     ON procrastinate_jobs (lock, ((-priority::bigint)), id)
