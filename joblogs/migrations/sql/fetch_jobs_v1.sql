@@ -177,6 +177,10 @@ BEGIN
                        joblogs_waiting_in_v1(queue, p_limit, locked_limit, except_locks) AS job
             );
         END IF;
+        IF NOT EXISTS (SELECT FROM unnest(waiting) AS job WHERE job.lock IS NOT NULL) THEN
+            RETURN QUERY SELECT * FROM unnest(waiting) ORDER BY priority DESC, id LIMIT p_limit;
+            RETURN;
+        END IF;
         startable := ARRAY(
             SELECT (
                        job.id, job.priority, job.queue_name, job.task_name, job.lock, job.attempts
@@ -272,14 +276,14 @@ $$;
 -- Start those of these jobs that nobody else is about to change, or has run since they were found:
 -- who ran one may have given it back for later, to another queue, or with another lock. Returns their
 -- ids.
-CREATE FUNCTION joblogs_start_v1(p_worker_id bigint, p_ids bigint[], p_attempts integer[])
+CREATE FUNCTION joblogs_start_v1(p_worker_id bigint, p_jobs joblogs_waiting_job_v1[])
     RETURNS bigint[]
     LANGUAGE plpgsql
 AS $$
 DECLARE
     free_ids bigint[] := ARRAY(
         SELECT free.id
-          FROM unnest(p_ids, p_attempts) AS found (id, attempts)
+          FROM unnest(p_jobs) AS found
          CROSS JOIN LATERAL (
                SELECT job.id
                  FROM procrastinate_jobs AS job
@@ -293,6 +297,56 @@ DECLARE
 BEGIN
     UPDATE procrastinate_jobs SET status = 'doing', worker_id = p_worker_id WHERE id = ANY (free_ids);
     RETURN free_ids;
+END;
+$$;
+
+-- Number the starts that these jobs make, in their order: each job is one, but for tasks that take
+-- many. Returns the jobs of the first p_starts of them.
+CREATE FUNCTION joblogs_number_starts_v1(
+    p_jobs joblogs_waiting_job_v1[],
+    p_starts integer,
+    p_batch_tasks varchar[],
+    p_batch_sizes integer[],
+    OUT jobs joblogs_waiting_job_v1[],
+    OUT starts integer[]
+)
+    LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    WITH counted AS (
+        SELECT given.*,
+               batch.size,
+               row_number() OVER (
+                   PARTITION BY given.queue_name, given.task_name ORDER BY given.place
+               ) - 1 AS nth_of_task
+          FROM unnest(p_jobs) WITH ORDINALITY
+               AS given (id, priority, queue_name, task_name, lock, attempts, place)
+          LEFT JOIN unnest(p_batch_tasks, p_batch_sizes) AS batch (task, size)
+                 ON batch.task = given.task_name
+    ), numbered AS (
+        SELECT counted.*,
+               count(*) FILTER (WHERE size IS NULL OR nth_of_task % size = 0)
+                   OVER (ORDER BY place) AS nth_start
+          FROM counted
+    ), given AS (
+        SELECT numbered.*,
+               CASE
+                   WHEN size IS NULL THEN nth_start
+                   -- All of a batch belong to the start that its first one makes.
+                   ELSE min(nth_start) OVER (
+                       PARTITION BY queue_name, task_name, nth_of_task / size
+                   )
+               END AS start
+          FROM numbered
+    )
+    SELECT array_agg(
+               (id, priority, queue_name, task_name, lock, attempts)::joblogs_waiting_job_v1
+               ORDER BY place
+           ),
+           array_agg(start::integer ORDER BY place)
+      INTO jobs, starts
+      FROM given
+     WHERE start <= p_starts;
 END;
 $$;
 
@@ -338,14 +392,11 @@ DECLARE
     queues varchar[] := p_queues;
     at_most integer;
     starts_left integer := p_starts;
-    is_batch boolean;
+    has_batches boolean;
     tried bigint[] := '{}';
-    found_ids bigint[];
+    found joblogs_waiting_job_v1[];
     found_starts integer[];
-    unlocked_ids bigint[];
-    unlocked_attempts integer[];
-    locked_ids bigint[];
-    locked_attempts integer[];
+    locked joblogs_waiting_job_v1[];
     taken bigint[];
 BEGIN
     IF paused <> '{}' THEN
@@ -379,71 +430,45 @@ BEGIN
     FOR round IN 1..5 LOOP
         at_most := starts_left + cardinality(tried);
         LOOP
-            SELECT array_agg(job.id ORDER BY job.place),
-                   array_agg(job.start::int ORDER BY job.place),
-                   array_agg(job.id ORDER BY job.place) FILTER (WHERE job.lock IS NULL),
-                   array_agg(job.attempts ORDER BY job.place) FILTER (WHERE job.lock IS NULL),
-                   array_agg(job.id ORDER BY job.place) FILTER (WHERE job.lock IS NOT NULL),
-                   array_agg(job.attempts ORDER BY job.place) FILTER (WHERE job.lock IS NOT NULL),
-                   bool_or(job.size IS NOT NULL)
-              INTO found_ids, found_starts, unlocked_ids, unlocked_attempts, locked_ids,
-                   locked_attempts, is_batch
-              FROM (
-                   SELECT numbered.*,
-                          CASE
-                              WHEN numbered.size IS NULL THEN numbered.nth_start
-                              ELSE min(numbered.nth_start) OVER (
-                                  PARTITION BY numbered.size IS NULL, numbered.queue_name,
-                                               numbered.task_name, numbered.nth_batch
-                              )
-                          END AS start
-                     FROM (
-                          SELECT counted.*,
-                                 (counted.nth_of_task - 1) / counted.size AS nth_batch,
-                                 sum(
-                                     CASE
-                                         WHEN counted.size IS NULL THEN 1
-                                         WHEN (counted.nth_of_task - 1) % counted.size = 0 THEN 1
-                                         ELSE 0
-                                     END
-                                 ) OVER (ORDER BY counted.place) AS nth_start
-                            FROM (
-                                 SELECT waiting.*,
-                                        batch.size,
-                                        row_number() OVER (
-                                            PARTITION BY waiting.queue_name, waiting.task_name
-                                            ORDER BY waiting.place
-                                        ) AS nth_of_task
-                                   FROM joblogs_startable_v1(queues, at_most)
-                                        WITH ORDINALITY AS waiting
-                                            (id, priority, queue_name, task_name, lock, attempts, place)
-                                   LEFT JOIN unnest(p_batch_tasks, p_batch_sizes) AS batch (task, size)
-                                          ON batch.task = waiting.task_name
-                                  WHERE waiting.id <> ALL (tried)
-                            ) AS counted
-                     ) AS numbered
-              ) AS job
-             WHERE job.start <= starts_left;
+            found := ARRAY(
+                SELECT job FROM joblogs_startable_v1(queues, at_most) AS job
+                 WHERE job.id <> ALL (tried)
+            );
+            has_batches := EXISTS (
+                SELECT FROM unnest(found) AS job WHERE job.task_name = ANY (p_batch_tasks)
+            );
             -- A batch takes more jobs than one: look further ahead for them, if there are more.
-            EXIT WHEN NOT coalesce(is_batch, false)
+            EXIT WHEN NOT has_batches
                 OR at_most >= batch_window
-                OR cardinality(found_ids) < at_most - cardinality(tried);
-            at_most := greatest(batch_window, at_most);
+                OR cardinality(found) < at_most - cardinality(tried);
+            at_most := batch_window;
         END LOOP;
-        EXIT WHEN found_ids IS NULL;
+        EXIT WHEN cardinality(found) = 0;
+        IF has_batches AND cardinality(found) > 1 THEN
+            SELECT numbered.jobs, numbered.starts
+              INTO found, found_starts
+              FROM joblogs_number_starts_v1(
+                   found, starts_left, p_batch_tasks, p_batch_sizes
+              ) AS numbered;
+        ELSE
+            found_starts := ARRAY(SELECT generate_series(1, cardinality(found)));
+        END IF;
 
-        taken := joblogs_start_v1(p_worker_id, unlocked_ids, unlocked_attempts);
-        IF locked_ids IS NOT NULL THEN
+        locked := ARRAY(SELECT job FROM unnest(found) AS job WHERE job.lock IS NOT NULL);
+        IF cardinality(locked) = 0 THEN
+            taken := joblogs_start_v1(p_worker_id, found);
+        ELSE
+            taken := joblogs_start_v1(
+                p_worker_id, ARRAY(SELECT job FROM unnest(found) AS job WHERE job.lock IS NULL)
+            );
             BEGIN
-                taken := taken || joblogs_start_v1(p_worker_id, locked_ids, locked_attempts);
+                taken := taken || joblogs_start_v1(p_worker_id, locked);
             EXCEPTION WHEN unique_violation OR deadlock_detected THEN
                 -- Another worker has just started a job with one of these locks: one by one, so that
                 -- it costs that job alone.
-                FOR nth IN 1..cardinality(locked_ids) LOOP
+                FOR nth IN 1..cardinality(locked) LOOP
                     BEGIN
-                        taken := taken || joblogs_start_v1(
-                            p_worker_id, locked_ids[nth:nth], locked_attempts[nth:nth]
-                        );
+                        taken := taken || joblogs_start_v1(p_worker_id, locked[nth:nth]);
                     EXCEPTION WHEN unique_violation OR deadlock_detected THEN
                         NULL;
                     END;
@@ -452,7 +477,7 @@ BEGIN
         END IF;
 
         RETURN QUERY
-        SELECT (round - 1) * p_starts + found.start,
+        SELECT (round - 1) * p_starts + found_starts[given.place],
                job.id,
                job.task_name,
                job.queue_name,
@@ -463,9 +488,10 @@ BEGIN
                known.at,
                job.attempts,
                extract(epoch FROM clock_timestamp() - coalesce(known.at, deferred.at))::float8
-          FROM unnest(found_ids, found_starts) AS found (id, start)
+          FROM unnest(found) WITH ORDINALITY
+               AS given (id, priority, queue_name, task_name, lock, attempts, place)
          CROSS JOIN LATERAL (
-               SELECT * FROM procrastinate_jobs AS job WHERE job.id = found.id OFFSET 0
+               SELECT * FROM procrastinate_jobs AS job WHERE job.id = given.id OFFSET 0
          ) AS job
          CROSS JOIN LATERAL (
                SELECT CASE
@@ -480,17 +506,18 @@ BEGIN
                   AND event.type = 'deferred'
                   AND isfinite(event.at)
           ) AS deferred ON job.scheduled_at IS NULL
-         WHERE cardinality(taken) = cardinality(found_ids)
-            OR found.id = ANY (taken);
+         WHERE cardinality(taken) = cardinality(found)
+            OR given.id = ANY (taken);
 
-        EXIT WHEN cardinality(taken) = cardinality(found_ids);
+        EXIT WHEN cardinality(taken) = cardinality(found);
         starts_left := starts_left - (
-            SELECT count(DISTINCT found.start)
-              FROM unnest(found_ids, found_starts) AS found (id, start)
-             WHERE found.id = ANY (taken)
+            SELECT count(DISTINCT found_starts[given.place])
+              FROM unnest(found) WITH ORDINALITY
+                   AS given (id, priority, queue_name, task_name, lock, attempts, place)
+             WHERE given.id = ANY (taken)
         );
         EXIT WHEN starts_left <= 0;
-        tried := tried || found_ids;
+        tried := tried || ARRAY(SELECT job.id FROM unnest(found) AS job);
     END LOOP;
 END;
 $$;
