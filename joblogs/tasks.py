@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
-from django.utils import timezone
 from procrastinate.contrib.django import app
-from procrastinate.exceptions import ConnectorException
 
 from joblogs.engine.batch import BatchJob, batch_task
 from joblogs.engine.retry import ExponentialBackoff
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from procrastinate import JobContext
-
-logger = logging.getLogger(__name__)
 
 
 @batch_task(queue=DEFAULT, retry=ExponentialBackoff())
@@ -50,13 +45,9 @@ async def rescue_stalled_jobs(context: JobContext, timestamp: int) -> str | None
 
     Ahead of any backlog, as long as some worker serves the queue `high`.
     """
-    rescued = []
-    for job in await context.app.job_manager.get_stalled_jobs():
-        try:
-            await context.app.job_manager.retry_job(job, retry_at=timezone.now())
-        except ConnectorException:
-            # Finished or taken by somebody else since; the others are still to be rescued.
-            logger.exception("Job %s could not be rescued", job.id)
-        else:
-            rescued.append(job.id)
-    return f"rescued jobs {rescued}" if rescued else None
+    manager = context.app.job_manager
+    told = []
+    for job in await manager.get_stalled_jobs():
+        verdict = await manager.give_back(job)  # type: ignore[attr-defined]  # our manager's
+        told.append(f"{job.id}" if verdict == "finished" else f"{job.id} ({verdict})")
+    return f"rescued jobs {', '.join(told)}" if told else None

@@ -6,7 +6,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from psycopg import InterfaceError, OperationalError
+from psycopg import Error, InterfaceError, OperationalError
 
 if TYPE_CHECKING:
     from procrastinate.exceptions import ConnectorException
@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 # Classes of PostgreSQL's error codes that pass with time: connection, rollback, resources, object
 # in use, intervention, system. https://www.postgresql.org/docs/current/errcodes-appendix.html
 PASSING = {"08", "40", "53", "55", "57", "58"}
+READ_ONLY = "25006"  # a server that was the first one until a failover
 
 FIRST = 0.1  # seconds
 LONGEST = 5.0
@@ -32,9 +33,7 @@ class Backoff:
     def after(self, error: ConnectorException) -> float:
         """Return how many seconds to wait; raise an error that time does not mend."""
         cause = error.__cause__
-        if not isinstance(cause, OperationalError | InterfaceError):
-            raise error
-        if cause.sqlstate and cause.sqlstate[:2] not in PASSING:
+        if not isinstance(cause, Error) or not _passes(cause):
             raise error
         if not self._wait:
             logger.warning("%s: %s", self._trouble, cause)
@@ -46,3 +45,9 @@ class Backoff:
         if self._wait:
             logger.info("%s.", self._relief)
             self._wait = 0.0
+
+
+def _passes(cause: Error) -> bool:
+    if cause.sqlstate:
+        return cause.sqlstate[:2] in PASSING or cause.sqlstate == READ_ONLY
+    return isinstance(cause, OperationalError | InterfaceError)

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections, reset_queries
 
 if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from procrastinate import JobContext
     from procrastinate.middleware import AsyncCallNext, SyncCallNext
     from procrastinate.worker import Worker
@@ -50,6 +51,13 @@ async def keep_connections_async(
         raise
     finally:
         _used.by_tasks_at = time.monotonic()
+
+
+def commits_by_itself(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether a Django connection is in autocommit mode, without opening it."""
+    if connection.connection is None:
+        return bool(connection.settings_dict["AUTOCOMMIT"])
+    return connection.get_autocommit()
 
 
 def has_something_to_say(raw: Any) -> bool:

@@ -34,6 +34,7 @@ class DjangoConnector(StockDjangoConnector):
             django_connector=self,
             kwargs=connector_params(self.alias),
             min_size=1,
+            max_size=4,
             configure=_commit_by_itself,
         )
 
@@ -51,18 +52,22 @@ class WorkerConnector(PsycopgConnector):
         super().__init__(**kwargs)
         self._django_connector = django_connector
         self.alias = django_connector.alias
+        self._listening = Backoff("Notices cannot be heard", "Notices are heard again")
 
     def get_sync_connector(self) -> DjangoConnector:
         return self._django_connector
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Listen for ever, again as soon as there is a server when there was none."""
-        backoff = Backoff("Notices cannot be heard", "Notices are heard again")
         while True:
             try:
                 await super().listen_notify(on_notification, channels)
             except ConnectorException as error:
-                await asyncio.sleep(backoff.after(error))
+                await asyncio.sleep(self._listening.after(error))
+
+    async def _loop_notify(self, *args: Any, **kwargs: Any) -> None:
+        self._listening.succeeded()
+        await super()._loop_notify(*args, **kwargs)
 
     async def _create_pool(self, pool_args: dict[str, Any]) -> AsyncConnectionPool:
         return self._pool_factory(**pool_args, open=False, check=IdleCheck())

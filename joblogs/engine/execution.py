@@ -41,7 +41,7 @@ class UnreadableArgumentsError(Exception):
 
 
 async def run(worker: Worker, attempts: list[Attempt]) -> None:
-    """Run what was fetched as one start, to the end of all its jobs; raises only a cancellation."""
+    """Run what was fetched as one start, to the end of all its jobs."""
     name = attempts[0].job.task_name
     task = worker.app.tasks.get(name)
     good = []
@@ -123,6 +123,7 @@ async def _run_in_transaction(
     as before then.
     """
     left, breaks = attempts, 0
+    committed: list[Attempt] = []
     while left:
 
         def work_and_rows(some: list[Attempt] = left) -> dict[int, JSONDict]:
@@ -131,6 +132,7 @@ async def _run_in_transaction(
 
         def do(some: list[Attempt] = left) -> None:
             commit(work_and_rows, worker_id=worker.worker_id, worker=worker.label)
+            committed.extend(some)
             for attempt in some:
                 attempt.log()
 
@@ -146,6 +148,11 @@ async def _run_in_transaction(
             breaks += 1
             if left and breaks == TRIES:
                 raise error.__cause__ or error from None
+        except Exception:
+            if not committed:
+                raise
+            logger.exception("A middleware of %s failed after the commit.", task.name)
+            return
         else:
             return
 
@@ -219,10 +226,9 @@ async def _acknowledge(worker: Worker, attempt: Attempt) -> None:
 
 def _say_not_owned(attempt: Attempt) -> None:
     logger.warning(
-        "Job %s of %s is not this worker's any more: that it %s here changes nothing.",
+        "Job %s of %s is not this worker's any more: its run here changes nothing.",
         attempt.job.id,
         attempt.job.task_name,
-        attempt.status.value,
     )
 
 

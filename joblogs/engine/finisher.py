@@ -54,7 +54,7 @@ class Finisher:
 
     async def _flush(self) -> None:
         while self._waiting:
-            some, self._waiting = self._waiting[:AT_MOST], self._waiting[AT_MOST:]
+            some = self._next()
             try:
                 verdicts = await self._end([attempt for attempt, _ in some])
             except BaseException as error:  # noqa: BLE001  # whoever waits is told
@@ -64,6 +64,19 @@ class Finisher:
                 for attempt, acknowledged in some:
                     acknowledged.set_result(verdicts.get(attempt.job.id, "finished"))
         self._flushing = None
+
+    def _next(self) -> list[tuple[Attempt, asyncio.Future[str]]]:
+        """Take what goes into one statement: of two attempts of one job the second has to wait."""
+        some: dict[int, tuple[Attempt, asyncio.Future[str]]] = {}
+        later = []
+        for entry in self._waiting:
+            job_id = entry[0].job.id
+            if job_id in some or len(some) == AT_MOST:
+                later.append(entry)
+            else:
+                some[job_id] = entry
+        self._waiting = later
+        return list(some.values())
 
     async def _end(self, attempts: list[Attempt]) -> dict[int, str]:
         try:

@@ -17,6 +17,7 @@ from procrastinate.manager import JobManager as StockJobManager
 from psycopg.types.json import Jsonb
 
 from joblogs.engine import queries
+from joblogs.engine.connections import commits_by_itself
 from joblogs.engine.connectors import DjangoConnector, WorkerConnector
 from joblogs.engine.fetched import FetchedJob
 from joblogs.engine.waking import wake_after_commit, waker
@@ -89,7 +90,7 @@ class JobManager(StockJobManager):
         """
         rows = await self.connector.execute_query_all_async(
             query=queries.FETCH_JOBS,
-            queues=list(queues) if queues else None,
+            queues=_names(queues),
             worker_id=worker_id,
             starts=starts,
             batch_tasks=list(batch_sizes),
@@ -113,7 +114,7 @@ class JobManager(StockJobManager):
         One that became due in the last `since` seconds counts: less than 0 is returned for it.
         """
         row = await self.connector.execute_query_one_async(
-            query=queries.NEXT_DUE, queues=list(queues) if queues else None, since=since
+            query=queries.NEXT_DUE, queues=_names(queues), since=since
         )
         seconds: float | None = row["seconds"]
         return seconds
@@ -151,30 +152,38 @@ class JobManager(StockJobManager):
         queue: str | None = None,
         lock: str | None = None,
     ) -> None:
+        """Give a running job back to its queue, as `give_back` does."""
+        await self.give_back(job, retry_at, priority, queue, lock)
+
+    async def give_back(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> str:
         """Give back the job of a worker that died, unless somebody has done so.
 
         The attempt counts, and is logged as lost. A job whose queueing lock a queued one has fails.
+        Returns "finished", or what happened instead.
         """
-        if job.id is None:
-            return
-        await self.finish_attempts(
-            job.worker_id,
-            f"worker {job.worker_id}" if job.worker_id else "unknown",
-            {
-                job.id: {
-                    "attempts": job.attempts,
-                    "status": "todo",
-                    "retry_at": (retry_at or utils.utcnow()).timestamp(),
-                    "priority": priority,
-                    "to_queue": queue,
-                    "lock": lock,
-                    "task": job.task_name,
-                    "queue": job.queue,
-                    "finished_at": utils.utcnow().timestamp(),
-                    "outcome": "lost",
-                }
-            },
-        )
+        row: JSONDict = {
+            "attempts": job.attempts,
+            "status": "todo",
+            "retry_at": (retry_at or utils.utcnow()).timestamp(),
+            "priority": priority,
+            "to_queue": queue,
+            "lock": lock,
+            "task": job.task_name,
+            "queue": job.queue,
+            "finished_at": utils.utcnow().timestamp(),
+            "outcome": "lost",
+        }
+        job_id = job.id or 0
+        worker = f"worker {job.worker_id}" if job.worker_id else "unknown"
+        verdicts = await self.finish_attempts(job.worker_id, worker, {job_id: row})
+        return verdicts.get(job_id, "finished")
 
     async def update_heartbeat(self, worker_id: int) -> None:
         """Tell that a worker lives; if that cannot be told now, the next time will do."""
@@ -195,9 +204,14 @@ def _tells_when_it_commits(connector: object) -> TypeGuard[DjangoConnector]:
     if not isinstance(connector, DjangoConnector):
         return False
     connection = connector.connection
-    return connection.in_atomic_block or connection.get_autocommit()
+    return connection.in_atomic_block or commits_by_itself(connection)
 
 
 def _as_deferred(jobs: list[Job], rows: list[dict[str, Any]]) -> list[Job]:
     todo = procrastinate_jobs.Status.TODO.value
     return [job.evolve(id=row["id"], status=todo) for job, row in zip(jobs, rows, strict=True)]
+
+
+def _names(queues: Iterable[str] | None) -> list[str] | None:
+    """Return each of these queues once; None means all."""
+    return list(dict.fromkeys(queues)) if queues else None

@@ -40,11 +40,11 @@ def commit(
     Raises NotOwnedError, ConnectionLostError, or what the work or the commit itself raises.
     """
     connection = connections[settings.DATABASE_ALIAS]
-    connection.ensure_connection()
-    raw = connection.connection
+    raw = None
     committed: list[bool] = []
     try:
         with transaction.atomic(using=connection.alias, durable=True):
+            raw = connection.connection
             # The first of the hooks, so it tells a commit that fails from a hook that does.
             transaction.on_commit(lambda: committed.append(True), using=connection.alias)
             rows = work()
@@ -52,7 +52,7 @@ def commit(
     except Exception as error:
         if committed:
             logger.exception("After the commit of jobs %s something failed.", sorted(rows))
-        elif raw.closed:
+        elif raw is None or raw.closed:
             raise ConnectionLostError from error
         else:
             raise

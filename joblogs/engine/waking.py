@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from django.db import connections, transaction
 from procrastinate.contrib.django.settings import settings
 
+from joblogs.engine.connections import commits_by_itself
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -69,9 +71,9 @@ class Waker:
         The first notice of a burst is sent on the caller's connection; others, and all when `here`
         is false, on the connection of a thread.
         """
+        here = here and commits_by_itself(connections[self.alias])
         with self._condition:
             self._pending.update(queues)
-            here = here and connections[self.alias].get_autocommit()
             if not here or time.monotonic() < self._sent_at + self._distance:
                 self._send_from_thread()
                 return

@@ -105,13 +105,15 @@ class Worker(StockWorker):
         backoff = Backoff("No jobs can be fetched", "Jobs can be fetched again")
         while not self._stop_event.is_set():
             try:
+                if self.worker_id is None:
+                    self.worker_id = await self.app.job_manager.register_worker()
                 fetched = await self.app.job_manager.fetch_jobs(
                     self.queues, self.worker_id, starts=starts, batch_sizes=batch_sizes
                 )
             except ConnectorException as error:
                 if isinstance(error.__cause__, ForeignKeyViolation):
                     # Somebody took this worker for dead, and deleted its row.
-                    self.worker_id = await self.app.job_manager.register_worker()
+                    self.worker_id = None
                     continue
                 pause = backoff.after(error)
                 await utils.wait_any(asyncio.sleep(pause), self._stop_event.wait())
@@ -198,6 +200,14 @@ class Worker(StockWorker):
     def middlewares_of(self, task: Task[..., Any, ...], *, is_async: bool) -> list[TaskMiddleware]:
         """Return the middleware around a task, outermost first."""
         return self._resolve_task_middlewares(task, is_async)
+
+    def _abort_job(
+        self, process_job_task: asyncio.Task[Any], context: JobContext, reason: AbortReason
+    ) -> None:
+        super()._abort_job(process_job_task, context, reason)
+        if reason is AbortReason.SHUTDOWN:
+            for attempt in self._batches.get(process_job_task, []):
+                self._job_ids_to_abort.setdefault(attempt.job.id, reason)
 
     def _handle_abort_jobs_requested(self, job_ids: Iterable[int]) -> None:
         super()._handle_abort_jobs_requested(job_ids)

@@ -14,6 +14,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # Rather fail and be tried again than make all who write users wait.
+        migrations.RunSQL("SET LOCAL lock_timeout = '5s'", migrations.RunSQL.noop),
         migrations.CreateModel(
             name="JobLog",
             fields=[
@@ -34,10 +36,10 @@ class Migration(migrations.Migration):
                     "outcome",
                     models.CharField(
                         choices=[
-                            ("succeeded", "Succeeded"),
-                            ("failed", "Failed"),
-                            ("aborted", "Aborted"),
-                            ("lost", "lost: its worker died"),
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("aborted", "aborted"),
+                            ("lost", "lost, as its worker died"),
                         ],
                         max_length=16,
                     ),

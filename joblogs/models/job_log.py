@@ -13,10 +13,10 @@ class JobLog(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        ABORTED = "aborted"
-        LOST = "lost", "lost: its worker died"
+        SUCCEEDED = "succeeded", "succeeded"
+        FAILED = "failed", "failed"
+        ABORTED = "aborted", "aborted"
+        LOST = "lost", "lost, as its worker died"
 
     job_id = models.BigIntegerField("job")
     #: Counted from 1, through all retries. Gaps are attempts of stock workers.
@@ -44,10 +44,10 @@ class JobLog(models.Model):
             models.Index(fields=["finished_at"], name="job_logs_finished_at_idx"),
         ]
 
+    def __str__(self) -> str:
+        return f"Attempt {self.attempt} of job {self.job_id}: {self.outcome}"
+
     @property
     def ran(self) -> float:
         """How long it ran, in seconds."""
         return (self.finished_at - self.started_at).total_seconds()
-
-    def __str__(self) -> str:
-        return f"Attempt {self.attempt} of job {self.job_id}: {self.outcome}"

@@ -224,3 +224,8 @@ def test_the_next_due_time_is_that_of_the_queues_served_and_not_paused(add: Add)
     assert [hours(), hours("low", "default"), hours("default"), hours("none")] == [1, 2, 3, None]
     JobQueue.objects.pause("high")
     assert [hours(), hours("high"), hours("high", "default")] == [2, None, 3]
+
+
+def test_a_queue_that_is_named_twice_gives_each_job_once(add: Add, fetch: Fetch) -> None:
+    job = add(queue="a")
+    assert fetch("a", "a") == [[job]]

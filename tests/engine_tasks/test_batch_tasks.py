@@ -320,3 +320,21 @@ def test_coroutines_and_contexts_are_refused_when_a_batch_is_declared() -> None:
     with pytest.raises(ImproperlyConfigured, match="at least 1"):
         batch_task(name="tests.swim", max_size=0)
     assert "tests.swim" not in app.tasks
+
+
+def test_a_batch_that_outlives_the_grace_of_a_stop_is_told_for_all_its_jobs(
+    batch: Callable[..., Any], run_worker: Callable[..., None]
+) -> None:
+    begun: list[int] = []
+
+    def obey(jobs: Sequence[BatchJob]) -> None:
+        begun.append(len(jobs))
+        wait_for(lambda: all(job.context.should_abort() for job in jobs))
+        raise JobAborted
+
+    task = batch(obey, retry=3)
+    job_ids = [task.defer(n=n) for n in range(3)]
+    run_worker(until=lambda: begun, shutdown_graceful_timeout=0.1)
+    assert begun == [3, 1, 1, 1]
+    # Given back, as the worker is to blame.
+    assert statuses(*job_ids) == ["todo"] * 3

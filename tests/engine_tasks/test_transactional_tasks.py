@@ -201,3 +201,26 @@ def test_coroutines_are_refused_when_it_is_declared() -> None:
 
     with pytest.raises(ImproperlyConfigured, match="swim is async"):
         transactional(swim)
+
+
+def test_a_middleware_that_fails_after_the_commit_does_not_undo_it(
+    task: Callable[..., Any],
+    run_jobs: Callable[..., None],
+    lines: Callable[..., list[str]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def careless(call_next: Any, context: JobContext, worker: object) -> Any:
+        call_next()
+        raise ValueError("forgotten")
+
+    @transactional
+    def work() -> None:
+        Group.objects.create(name="a group")
+
+    pk = task(work, retry=3, task_middleware=[careless]).defer()
+    run_jobs()
+    assert outcomes(pk) == [(1, "succeeded")]
+    assert Group.objects.count() == 1
+    [line] = lines("tests.work")
+    assert "succeeded" in line
+    assert "A middleware of tests.work failed after the commit." in caplog.text

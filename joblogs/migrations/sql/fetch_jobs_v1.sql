@@ -264,12 +264,57 @@ BEGIN
         -- With many: look at all, but for those whose lock is known to be held.
         locked_limit := NULL;
         except_locks := ARRAY(
-            SELECT lock FROM unnest(waiting) WHERE lock IS NOT NULL
-            EXCEPT
-            SELECT lock FROM unnest(startable) WHERE lock IS NOT NULL
+            SELECT DISTINCT job.lock
+              FROM unnest(waiting) AS job
+             WHERE EXISTS (
+                       SELECT
+                         FROM procrastinate_jobs AS running
+                        WHERE running.status = 'doing'
+                          AND running.lock = job.lock
+                   )
         );
     END LOOP;
     RETURN QUERY SELECT * FROM unnest(startable);
+END;
+$$;
+
+-- Which of these queues (of all, when NULL) are not paused, each once; NULL for all there are.
+CREATE FUNCTION joblogs_served_queues_v1(p_queues varchar[])
+    RETURNS varchar[]
+    LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    paused varchar[] := ARRAY(SELECT name FROM job_queues WHERE paused_at IS NOT NULL);
+    queues varchar[] := p_queues;
+BEGIN
+    IF p_queues IS NULL AND paused = '{}' THEN
+        RETURN NULL;
+    END IF;
+    IF p_queues IS NULL THEN
+        -- Those that have waiting jobs, hopping from one name to the next.
+        queues := ARRAY(
+            WITH RECURSIVE hop AS (
+                (SELECT job.queue_name
+                   FROM procrastinate_jobs AS job
+                  WHERE job.status = 'todo'
+                  ORDER BY job.queue_name, (job.lock IS NOT NULL)::int
+                  LIMIT 1)
+                UNION ALL
+                SELECT next.queue_name
+                  FROM hop
+                 CROSS JOIN LATERAL (
+                       SELECT job.queue_name
+                         FROM procrastinate_jobs AS job
+                        WHERE job.status = 'todo'
+                          AND job.queue_name > hop.queue_name
+                        ORDER BY job.queue_name, (job.lock IS NOT NULL)::int
+                        LIMIT 1
+                 ) AS next
+            )
+            SELECT hop.queue_name FROM hop
+        );
+    END IF;
+    RETURN ARRAY(SELECT unnest(queues) EXCEPT SELECT unnest(paused));
 END;
 $$;
 
@@ -388,8 +433,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     batch_window CONSTANT integer := 1000;
-    paused varchar[] := ARRAY(SELECT name FROM job_queues WHERE paused_at IS NOT NULL);
-    queues varchar[] := p_queues;
+    queues varchar[] := joblogs_served_queues_v1(p_queues);
     at_most integer;
     starts_left integer := p_starts;
     has_batches boolean;
@@ -399,33 +443,6 @@ DECLARE
     locked joblogs_waiting_job_v1[];
     taken bigint[];
 BEGIN
-    IF paused <> '{}' THEN
-        IF queues IS NULL THEN
-            queues := ARRAY(
-                WITH RECURSIVE hop AS (
-                    (SELECT job.queue_name
-                       FROM procrastinate_jobs AS job
-                      WHERE job.status = 'todo'
-                      ORDER BY job.queue_name, (job.lock IS NOT NULL)::int
-                      LIMIT 1)
-                    UNION ALL
-                    SELECT next.queue_name
-                      FROM hop
-                     CROSS JOIN LATERAL (
-                           SELECT job.queue_name
-                             FROM procrastinate_jobs AS job
-                            WHERE job.status = 'todo'
-                              AND job.queue_name > hop.queue_name
-                            ORDER BY job.queue_name, (job.lock IS NOT NULL)::int
-                            LIMIT 1
-                     ) AS next
-                )
-                SELECT hop.queue_name FROM hop
-            );
-        END IF;
-        queues := ARRAY(SELECT unnest(queues) EXCEPT SELECT unnest(paused));
-    END IF;
-
     -- Again when other workers were quicker with some of the jobs found.
     FOR round IN 1..5 LOOP
         at_most := starts_left + cardinality(tried);

@@ -80,9 +80,9 @@ DECLARE
     delete_ids bigint[] := '{}';
     update_ids bigint[] := '{}';
     ended bigint[];
-    queues varchar[];
+    queues varchar[] := '{}';
+    freed_locks text[];
     again_id bigint;
-    again_locks text[] := '{}';
     again jsonb;
     its_queue varchar;
     its_status text;
@@ -108,21 +108,9 @@ BEGIN
            AND joblogs_owns_v1(job, p_worker_id, p_attempts)
         RETURNING job.id, job.lock
     )
-    SELECT coalesce(array_agg(updated.id), '{}'),
-           -- Who waits behind the locks of these jobs may start now.
-           coalesce(array_agg(DISTINCT waiting.queue_name) FILTER (
-               WHERE waiting.queue_name IS NOT NULL
-           ), '{}')
-      INTO ended, queues
-      FROM updated
-      LEFT JOIN LATERAL (
-           SELECT first.queue_name
-             FROM procrastinate_jobs AS first
-            WHERE first.status = 'todo'
-              AND first.lock = updated.lock
-            ORDER BY -first.priority::bigint, first.id
-            LIMIT 1
-      ) AS waiting ON updated.lock IS NOT NULL;
+    SELECT coalesce(array_agg(updated.id), '{}'), array_agg(updated.lock)
+      INTO ended, freed_locks
+      FROM updated;
 
     IF delete_ids <> '{}' THEN
         WITH gone AS (
@@ -131,25 +119,15 @@ BEGIN
                AND joblogs_owns_v1(job, p_worker_id, p_attempts)
             RETURNING job.id, job.lock
         )
-        SELECT ended || coalesce(array_agg(gone.id), '{}'),
-               queues || coalesce(array_agg(DISTINCT waiting.queue_name) FILTER (
-                   WHERE waiting.queue_name IS NOT NULL
-               ), '{}')
-          INTO ended, queues
-          FROM gone
-          LEFT JOIN LATERAL (
-               SELECT first.queue_name
-                 FROM procrastinate_jobs AS first
-                WHERE first.status = 'todo'
-                  AND first.lock = gone.lock
-                ORDER BY -first.priority::bigint, first.id
-                LIMIT 1
-          ) AS waiting ON gone.lock IS NOT NULL;
+        SELECT ended || array_agg(gone.id), freed_locks || array_agg(gone.lock)
+          INTO ended, freed_locks
+          FROM gone;
     END IF;
 
     IF again_ids <> '{}' THEN
-        again_locks := ARRAY(
-            SELECT lock FROM procrastinate_jobs WHERE id = ANY (again_ids) AND lock IS NOT NULL
+        -- A job that fails after all, or is to run with another lock, frees the one it had.
+        freed_locks := freed_locks || ARRAY(
+            SELECT lock FROM procrastinate_jobs WHERE id = ANY (again_ids)
         );
     END IF;
     FOREACH again_id IN ARRAY again_ids LOOP
@@ -190,21 +168,19 @@ BEGIN
     END LOOP;
 
     PERFORM joblogs_log_attempts_v1(ended, p_worker, p_attempts);
-    IF again_locks <> '{}' THEN
-        -- A job that fails after all, or is to run with another lock, frees the one it had.
-        queues := queues || ARRAY(
-            SELECT waiting.queue_name
-              FROM unnest(again_locks) AS freed (lock)
-             CROSS JOIN LATERAL (
-                   SELECT first.queue_name
-                     FROM procrastinate_jobs AS first
-                    WHERE first.status = 'todo'
-                      AND first.lock = freed.lock
-                    ORDER BY -first.priority::bigint, first.id
-                    LIMIT 1
-             ) AS waiting
-        );
-    END IF;
+    -- Who waits behind the locks of these jobs may start now.
+    queues := queues || ARRAY(
+        SELECT waiting.queue_name
+          FROM (SELECT DISTINCT lock FROM unnest(freed_locks) AS lock WHERE lock IS NOT NULL) AS freed
+         CROSS JOIN LATERAL (
+               SELECT first.queue_name
+                 FROM procrastinate_jobs AS first
+                WHERE first.status = 'todo'
+                  AND first.lock = freed.lock
+                ORDER BY -first.priority::bigint, first.id
+                LIMIT 1
+         ) AS waiting
+    );
     PERFORM joblogs_notify_v1(queues);
 
     IF cardinality(ended) < cardinality(again_ids) + cardinality(delete_ids) + cardinality(update_ids)

@@ -1,6 +1,7 @@
 -- Seconds until the next scheduled job of these queues (of all, when NULL) is due, or NULL when there
--- is none; less than 0 for one that became due in the last p_since seconds. Paused queues are left out. The cost grows with the number of queues and of priorities,
--- not of jobs: from each priority to the next lower one, and for each its first time to come.
+-- is none; less than 0 for one that became due in the last p_since seconds. Paused queues are left
+-- out. The cost grows with the number of queues and of priorities, not of jobs: from each priority to
+-- the next lower one, and for each its first time to come.
 CREATE FUNCTION joblogs_next_due_v1(p_queues varchar[], p_since float8)
     RETURNS float8
     LANGUAGE plpgsql STABLE
@@ -9,6 +10,7 @@ CREATE FUNCTION joblogs_next_due_v1(p_queues varchar[], p_since float8)
     SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 DECLARE
+    queues varchar[] := joblogs_served_queues_v1(p_queues);
     queue varchar;
     is_locked integer;
     level bigint;
@@ -17,7 +19,7 @@ DECLARE
     since timestamptz := now() - p_since * interval '1 second';
 BEGIN
     FOR is_locked IN 0..1 LOOP
-        IF p_queues IS NULL THEN
+        IF queues IS NULL THEN
             level := NULL;
             LOOP
                 SELECT -job.priority::bigint
@@ -38,21 +40,12 @@ BEGIN
                    AND (job.scheduled_at IS NOT NULL)::int = 1
                    AND -job.priority::bigint = level
                    AND job.scheduled_at > since
-                   AND NOT EXISTS (
-                           SELECT
-                             FROM job_queues AS paused
-                            WHERE paused.name = job.queue_name
-                              AND paused.paused_at IS NOT NULL
-                       )
                  ORDER BY job.scheduled_at
                  LIMIT 1;
                 earliest := least(earliest, due);
             END LOOP;
         ELSE
-            FOREACH queue IN ARRAY p_queues LOOP
-                CONTINUE WHEN EXISTS (
-                    SELECT FROM job_queues WHERE name = queue AND paused_at IS NOT NULL
-                );
+            FOREACH queue IN ARRAY queues LOOP
                 level := NULL;
                 LOOP
                     SELECT job.priority
