@@ -85,7 +85,8 @@ SEAMS = {
     "psycopg_connector:PsycopgConnector._get_standalone_connection": Seam(
         "2829f043", "connectors: listens on it"
     ),
-    "psycopg_connector:PsycopgConnector.listen_notify": Seam("22413acc", "worker: is woken by it"),
+    "psycopg_connector:PsycopgConnector.listen_notify": Seam("22413acc", "connectors: extends it"),
+    "psycopg_connector:PsycopgConnector._loop_notify": Seam("8457d95e", "connectors: extends it"),
     "sync_psycopg_connector:wrap_exceptions": Seam(
         "e950941a", "backoff, manager: look at the causes"
     ),

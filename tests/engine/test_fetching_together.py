@@ -62,6 +62,7 @@ def test_workers_that_fetch_at_the_same_time_share_the_jobs(
             while len(taken) < 600:
                 assert time.monotonic() < deadline, len(taken)
                 ids = fetch_on(connection, worker, starts=7)
+                assert len(ids) <= 7
                 taken.extend(ids)
                 rows = json.dumps(dict.fromkeys(ids, row))
                 given = {"worker_id": worker, "worker": "it", "attempts": rows}
@@ -176,3 +177,13 @@ def test_a_fetch_leaves_alone_what_another_worker_took_and_gave_back_changed_mea
 
     assert in_threads(fetch_slowly, take_and_give_back) == [None, None]
     assert found == []
+
+
+def test_who_loses_some_jobs_to_another_worker_starts_no_more_than_it_asked_for(
+    add: Add, worker: int, connect: Callable[[], psycopg.Connection]
+) -> None:
+    jobs = [add() for _ in range(12)]
+    other, mine = connect(), connect()
+    with other.transaction():
+        other.execute("SELECT FROM procrastinate_jobs WHERE id = ANY(%s) FOR UPDATE", [jobs[1:3]])
+        assert fetch_on(mine, worker, starts=4) == [jobs[0], *jobs[3:6]]

@@ -199,7 +199,7 @@ def test_an_attempt_whose_worker_died_is_on_record_as_lost(
     )
     assert timedelta(seconds=59) < lost.finished_at - lost.started_at < timedelta(seconds=90)
     rescue = JobLog.objects.get(task_name=rescue_stalled_jobs.name)
-    assert rescue.result == f"rescued jobs [{pk}]"
+    assert rescue.result == f"rescued jobs {pk}"
     assert Job.objects.get(pk=pk).attempts == 2
 
 

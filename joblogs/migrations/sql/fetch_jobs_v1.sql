@@ -468,6 +468,8 @@ BEGIN
                    found, starts_left, p_batch_tasks, p_batch_sizes
               ) AS numbered;
         ELSE
+            -- There may be more: those that were tried and taken are not found again.
+            found := found[1:starts_left];
             found_starts := ARRAY(SELECT generate_series(1, cardinality(found)));
         END IF;
 
