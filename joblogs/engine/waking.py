@@ -109,8 +109,8 @@ class Waker:
         try:
             with connections[self.alias].cursor() as cursor:
                 cursor.execute(WAKE, [queues])
-        except Exception:
-            logger.warning("Workers of %s could not be woken.", ", ".join(queues), exc_info=True)
+        except Exception as error:  # noqa: BLE001  # told in one line, and no concern of the caller's
+            logger.warning("Workers of %s could not be woken: %s", ", ".join(queues), error)
             return False
         return True
 
