@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from procrastinate.exceptions import JobAborted
 from procrastinate.jobs import DeleteJobCondition, Status
 
-from joblogs.engine.outcome import log_outcome
+from joblogs.engine.outcome import log_outcome, told_from_the_task
 from joblogs.redaction import mask_secrets, redact
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Attempt:
                 "error_class": _class_name(error),
                 "error_message": self._told(_message(error), LONGEST_MESSAGE),
                 "traceback": self._told(
-                    "".join(traceback.format_exception(error)), LONGEST_TRACEBACK
+                    "".join(traceback.format_exception(*told_from_the_task(error))),
+                    LONGEST_TRACEBACK,
                 ),
             }
         return row

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 from joblogs.redaction import redact
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from procrastinate.jobs import Job
 
 logger = logging.getLogger("joblogs.jobs")
 
 LONGEST_ARGUMENTS = 1_000  # characters
 LONGEST_DETAIL = 250
+
+# The modules through which a worker calls a task, each time in the same way.
+AROUND_TASKS = ("joblogs.engine.", "procrastinate.", "asgiref.", "asyncio.", "concurrent.")
 
 
 def log_outcome(
@@ -46,7 +51,17 @@ def log_outcome(
     if detail is not None:
         # repr() keeps a line break in the detail from making a second line.
         line += f" detail={_shortened(repr(redact(detail)), LONGEST_DETAIL)}"
-    logger.log(level, line, exc_info=error)
+    logger.log(level, line, exc_info=told_from_the_task(error) if error else None)
+
+
+def told_from_the_task(
+    error: BaseException,
+) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """Return an error with its traceback, from where it leaves what all tasks run in."""
+    start = error.__traceback__
+    while start and start.tb_frame.f_globals.get("__name__", "").startswith(AROUND_TASKS):
+        start = start.tb_next
+    return type(error), error, start or error.__traceback__
 
 
 def _seconds(value: float | None) -> str:

@@ -245,3 +245,18 @@ def test_what_postgresql_cannot_hold_is_replaced(
 def test_what_runs_without_a_job_is_not_on_record(task: Callable[..., Any]) -> None:
     assert run_now(task(lambda: 1)) == 1
     assert not JobLog.objects.exists()
+
+
+def test_a_traceback_begins_with_the_task_and_not_with_what_all_tasks_run_in(
+    task: Callable[..., Any], run_jobs: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ValueError("the printer is on fire")
+
+    pk = task(fail).defer()
+    run_jobs()
+    told = JobLog.objects.get(job_id=pk).traceback.splitlines()
+    assert told[0] == "Traceback (most recent call last):"
+    assert told[1].endswith("in fail")
+    assert told[-1] == "ValueError: the printer is on fire"
+    assert "asgiref" not in caplog.text
