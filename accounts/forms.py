@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 
-class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
+class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # at run time it cannot be subscripted
     """A new user, with a password or without a usable one."""
 
     class Meta:
@@ -50,7 +50,7 @@ class UserUpdateForm(forms.ModelForm[User]):
             self.fields["is_active"].help_text = "You cannot deactivate your own account."
 
 
-class UserPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # generic in the stubs only
+class UserPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # at run time it cannot be subscripted
     """A new password for a user, or none that can be used."""
 
     def __init__(self, *args: Any, instance: User, **kwargs: Any) -> None:

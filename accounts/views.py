@@ -148,7 +148,7 @@ class ManagedUserMixin(UserMixin):
     @method_decorator(explain_conflicts)
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         with transaction.atomic():
-            response: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]  # the view's
+            response: HttpResponse = super().post(request, *args, **kwargs)  # type: ignore[misc]  # a mixin: the view beside it has the method
         return response
 
     def get_object(self, queryset: QuerySet[User] | None = None) -> User:
@@ -174,7 +174,7 @@ class UserFormMixin(UserMixin):
     def form_valid(self, form: BaseForm) -> HttpResponse:
         try:
             with transaction.atomic():
-                account = form.save()  # type: ignore[attr-defined]  # each of these forms has it
+                account = form.save()  # type: ignore[attr-defined]  # BaseForm lacks save, the forms of these views have it
         except IntegrityError as error:
             # Somebody took the name or address since the form was checked.
             conflict = User.conflict(error)
@@ -187,7 +187,7 @@ class UserFormMixin(UserMixin):
         return redirect(page, *([account.pk] if page == "user-detail" else []))
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
-        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]  # the view's
+        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]  # a mixin: the view beside it has the method
         response.status_code = 422
         return response
 

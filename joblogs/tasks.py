@@ -48,6 +48,6 @@ async def rescue_stalled_jobs(context: JobContext, timestamp: int) -> str | None
     manager = context.app.job_manager
     told = []
     for job in await manager.get_stalled_jobs():
-        verdict = await manager.give_back(job)  # type: ignore[attr-defined]  # our manager's
+        verdict = await manager.give_back(job)  # type: ignore[attr-defined]  # the app's type is stock, its manager ours
         told.append(f"{job.id}" if verdict == "finished" else f"{job.id} ({verdict})")
     return f"rescued jobs {', '.join(told)}" if told else None

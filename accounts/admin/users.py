@@ -121,7 +121,7 @@ class UserAdmin(WithinRightsAdmin[User], DjangoUserAdmin[User]):
     def user_change_password(
         self,
         request: HttpRequest,
-        id: str,  # noqa: A002  # so named by Django's URL
+        id: str,  # noqa: A002  # Django's URL pattern passes it by this name
         form_url: str = "",
     ) -> HttpResponse:
         with transaction.atomic():

@@ -104,7 +104,7 @@ class WithinRightsAdmin(admin.ModelAdmin[M]):
 
     @method_decorator(explain_conflicts)
     @method_decorator(transaction.atomic)
-    def response_action(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:  # type: ignore[override]  # as Django calls it
+    def response_action(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:  # type: ignore[override]  # the stubs lack the None that Django's own returns
         return super().response_action(request, queryset)
 
     def get_deleted_objects(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import procrastinate.contrib.django.admin  # noqa: F401  # registers what is unregistered here
+import procrastinate.contrib.django.admin  # noqa: F401  # imported to register what is unregistered here
 from django.contrib import admin
 from django.template.defaultfilters import truncatechars
 from django.urls import reverse

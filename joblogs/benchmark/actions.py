@@ -100,7 +100,7 @@ def see_logs(number: str) -> list[float]:
     with psycopg.connect(**parameters, autocommit=True, prepare_threshold=0) as observer:
         for index in range(int(number)):
             # The worker is to be idle, and not in step with this process.
-            time.sleep(random.uniform(0.03, 0.06))  # noqa: S311  # not a secret
+            time.sleep(random.uniform(0.03, 0.06))  # noqa: S311  # a pause, no secret
             user = model(username=f"user{index}")
             with transaction.atomic():
                 # Called right after COMMIT, before Joblogs wakes its workers.
@@ -122,7 +122,7 @@ def schedule(number: str, seconds: str) -> None:
 
     now = timezone.now()
     for _ in range(int(number)):
-        at = now + timedelta(seconds=random.uniform(1, 1 + float(seconds)))  # noqa: S311  # not a secret
+        at = now + timedelta(seconds=random.uniform(1, 1 + float(seconds)))  # noqa: S311  # a pause, no secret
         app.configure_task("benchmark.nothing", schedule_at=at).defer()
 
 

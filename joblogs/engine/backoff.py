@@ -38,7 +38,7 @@ class Backoff:
         if not self._wait:
             logger.warning("%s: %s", self._trouble, cause)
         self._wait = min(max(2 * self._wait, FIRST), LONGEST)
-        return self._wait * random.uniform(0.5, 1)  # noqa: S311  # not a secret
+        return self._wait * random.uniform(0.5, 1)  # noqa: S311  # spreads waits, no secret
 
     def succeeded(self) -> None:
         """Say that the trouble is over, if there was any."""

@@ -34,5 +34,5 @@ class ExponentialBackoff(BaseRetryStrategy):
         if job.attempts >= self.max_retries:
             return None
         wait = min(self.first * self.factor**job.attempts, self.longest)
-        wait *= random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311  # not a secret
+        wait *= random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311  # spreads waits, no secret
         return RetryDecision(retry_at=timezone.now() + timedelta(seconds=wait))

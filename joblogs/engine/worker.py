@@ -64,7 +64,7 @@ class Worker(StockWorker):
         self.threads = JobThreads(self.concurrency)
         self._stopping = asyncio.create_task(self._wait_for_stop())
         try:
-            await super().run()  # type: ignore[no-untyped-call]  # Procrastinate's
+            await super().run()  # type: ignore[no-untyped-call]  # Procrastinate leaves run() untyped
         finally:
             self._stopping.cancel()
             if self._alarm:
