@@ -35,6 +35,11 @@ logger = logging.getLogger(__name__)
 # How often a transaction is tried whose connection breaks.
 TRIES = 3
 
+WHY_NOT = {
+    "has a twin": "a job with its queueing lock {lock!r} is queued",
+    "to be aborted": "somebody asked for it to be aborted",
+}
+
 
 class UnreadableArgumentsError(Exception):
     """Somebody wrote something into a job's row that is no set of arguments."""
@@ -212,14 +217,11 @@ async def _acknowledge(worker: Worker, attempt: Attempt) -> None:
     match await worker.finisher.finish(attempt):
         case "finished" | "repeated":
             attempt.log()
-        case "has a twin":
+        case "has a twin" | "to be aborted" as verdict:
             attempt.retry = None
             attempt.log()
-            logger.warning(
-                "Job %s does not run again: a job with its queueing lock %r is queued.",
-                attempt.job.id,
-                attempt.job.queueing_lock,
-            )
+            why = WHY_NOT[verdict].format(lock=attempt.job.queueing_lock)
+            logger.warning("Job %s does not run again: %s.", attempt.job.id, why)
         case "not owned":
             _say_not_owned(attempt)
 

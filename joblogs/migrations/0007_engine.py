@@ -13,5 +13,11 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(function(name), function(f"{name}.reverse"))
-        for name in ("waking_v1", "fetch_jobs_v1", "next_due_v1", "finish_jobs_v1")
+        for name in (
+            "waking_v1",
+            "startable_jobs_v1",
+            "fetch_jobs_v1",
+            "next_due_v1",
+            "finish_jobs_v1",
+        )
     ]

@@ -143,25 +143,28 @@ class Model:
                 continue
             self.ended.add(fetched)
             job = self.jobs[fetched.job]
-            if retry and not self.give_back(job, retry, outcome):
-                verdicts[job.id] = "has a twin"
-            elif not retry:
+            if retry:
+                if refused := self.give_back(job, retry, outcome):
+                    verdicts[job.id] = refused
+            else:
                 self._end(job, outcome, outcome)
                 if delete:
                     del self.jobs[job.id]
         return verdicts
 
-    def give_back(self, job: ModelJob, retry: Retry, outcome: str) -> bool:
-        """End an attempt for another; return whether no queued job had its queueing lock."""
-        if not job.abort_requested and self.is_queued(job.queueing_lock):
-            self._end(job, "failed", outcome)
-            return False
-        self._end(job, "failed" if job.abort_requested else "todo", outcome)
+    def give_back(self, job: ModelJob, retry: Retry, outcome: str) -> str:
+        """End an attempt for another; return why there is none, if so."""
+        refused = "has a twin" if self.is_queued(job.queueing_lock) else ""
+        if job.abort_requested:
+            refused = "to be aborted"
+        self._end(job, "failed" if refused else "todo", outcome)
+        if refused:
+            return refused
         job.scheduled_at = retry.at
         job.priority = job.priority if retry.priority is None else retry.priority
         job.queue = retry.queue or job.queue
         job.lock = retry.lock or job.lock
-        return True
+        return ""
 
     def _end(self, job: ModelJob, status: str, outcome: str) -> None:
         job.status, job.worker, job.abort_requested = status, None, False

@@ -260,3 +260,26 @@ def test_a_traceback_begins_with_the_task_and_not_with_what_all_tasks_run_in(
     assert told[1].endswith("in fail")
     assert told[-1] == "ValueError: the printer is on fire"
     assert "asgiref" not in caplog.text
+
+
+def test_a_job_that_was_to_be_aborted_is_not_said_to_be_retried(
+    task: Callable[..., Any],
+    run_jobs: Callable[..., None],
+    lines: Callable[..., list[str]],
+    warnings: Callable[[], list[str]],
+) -> None:
+    def fail(context: JobContext) -> None:
+        # Too late for the worker to hear of it.
+        elsewhere(
+            "UPDATE procrastinate_jobs SET abort_requested = true WHERE id = %s", context.job.id
+        )
+        raise ValueError("out of paper")
+
+    pk = task(fail, retry=3, pass_context=True).defer()
+    run_jobs()
+    job = Job.objects.get(pk=pk)
+    assert (job.status, job.attempts, job.abort_requested) == ("failed", 1, False)
+    assert job.scheduled_at is None
+    [line] = lines("tests.fail")
+    assert "retries" not in line
+    assert any("does not run again: somebody asked" in warning for warning in warnings())

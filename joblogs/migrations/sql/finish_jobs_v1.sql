@@ -10,9 +10,10 @@
 --   traceback, result                     for job_logs
 --
 -- Returns what happened, for the jobs that were not simply finished:
---   repeated     it had been done before: the answer to an earlier call was lost
---   not owned    somebody else has the job, or it is gone: nothing was changed
---   has a twin   it failed instead of running again, as a job with its queueing lock is queued
+--   repeated       it had been done before: the answer to an earlier call was lost
+--   not owned      somebody else has the job, or it is gone: nothing was changed
+--   has a twin     it failed instead of running again, as a job with its queueing lock is queued
+--   to be aborted  the same, as somebody has asked for it to be aborted
 
 -- The number of an attempt, whatever somebody wrote into the job's row.
 CREATE FUNCTION joblogs_next_attempt_v1(p_attempts bigint)
@@ -85,7 +86,7 @@ DECLARE
     again_id bigint;
     again jsonb;
     its_queue varchar;
-    its_status text;
+    its_verdict text;
 BEGIN
     SELECT coalesce(array_agg(id) FILTER (WHERE attempt ->> 'status' = 'todo'), '{}'),
            coalesce(array_agg(id) FILTER (
@@ -132,38 +133,39 @@ BEGIN
     END IF;
     FOREACH again_id IN ARRAY again_ids LOOP
         again := p_attempts -> again_id::text;
+        its_verdict := NULL;
         BEGIN
             UPDATE procrastinate_jobs AS job
-               -- Somebody asked for it to be aborted: it does not run again.
-               SET status = CASE
-                       WHEN job.abort_requested THEN 'failed' ELSE 'todo'
-                   END::procrastinate_job_status,
+               SET status = 'todo',
                    attempts = joblogs_next_attempt_v1(job.attempts),
-                   abort_requested = false,
                    worker_id = NULL,
                    scheduled_at = to_timestamp((again ->> 'retry_at')::float8),
                    priority = coalesce((again ->> 'priority')::int, job.priority),
                    queue_name = coalesce(again ->> 'to_queue', job.queue_name),
                    lock = coalesce(again ->> 'lock', job.lock)
              WHERE job.id = again_id
+               AND NOT job.abort_requested
                AND joblogs_owns_v1(job, p_worker_id, p_attempts)
-            RETURNING job.queue_name, job.status INTO its_queue, its_status;
+            RETURNING job.queue_name INTO its_queue;
+            IF FOUND THEN
+                ended := ended || again_id;
+                queues := queues || its_queue;
+                CONTINUE;
+            END IF;
+            its_verdict := 'to be aborted';
         EXCEPTION WHEN unique_violation THEN
-            UPDATE procrastinate_jobs AS job
-               SET status = 'failed',
-                   attempts = joblogs_next_attempt_v1(job.attempts),
-                   abort_requested = false,
-                   worker_id = NULL
-             WHERE job.id = again_id
-               AND joblogs_owns_v1(job, p_worker_id, p_attempts)
-            RETURNING NULL, 'has a twin' INTO its_queue, its_status;
+            its_verdict := 'has a twin';
         END;
-        CONTINUE WHEN its_status IS NULL;
-        ended := ended || again_id;
-        IF its_status = 'todo' THEN
-            queues := queues || its_queue;
-        ELSIF its_status = 'has a twin' THEN
-            RETURN QUERY SELECT again_id, its_status;
+        UPDATE procrastinate_jobs AS job
+           SET status = 'failed',
+               attempts = joblogs_next_attempt_v1(job.attempts),
+               abort_requested = false,
+               worker_id = NULL
+         WHERE job.id = again_id
+           AND joblogs_owns_v1(job, p_worker_id, p_attempts);
+        IF FOUND THEN
+            ended := ended || again_id;
+            RETURN QUERY SELECT again_id, its_verdict;
         END IF;
     END LOOP;
 
