@@ -16,7 +16,7 @@ from django.db import connection
 from procrastinate.contrib.django import app
 
 from joblogs.engine.batch import batch_task
-from joblogs.models import JobLog
+from joblogs.models import Job, JobLog
 from project.postgres.base import DatabaseWrapper
 from tests.processes import database_url
 from tests.waiting import wait_for
@@ -143,6 +143,11 @@ def status_of(job_id: int) -> str:
     """Return the status of a job whose row Python may not be able to read."""
     [(status,)] = elsewhere("SELECT status::text FROM procrastinate_jobs WHERE id = %s", job_id)
     return str(status)
+
+
+def statuses(*job_ids: int) -> list[str]:
+    """Return how these jobs are, in this order."""
+    return [Job.objects.get(pk=job_id).status for job_id in job_ids]
 
 
 def transaction_of(table: str, column: str, *values: object) -> set[str]:

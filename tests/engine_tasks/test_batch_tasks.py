@@ -9,7 +9,6 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
 from procrastinate.contrib.django import app
-from procrastinate.exceptions import JobAborted
 from procrastinate.job_context import JobContext
 
 from accounts.models import User
@@ -19,8 +18,7 @@ from joblogs.engine.retry import ExponentialBackoff
 from joblogs.models import Job, JobLog, UserLog
 from joblogs.tasks import create_user_log
 from tests.conftest import jobs_of
-from tests.engine_tasks.conftest import elsewhere, outcomes, transaction_of
-from tests.waiting import wait_for
+from tests.engine_tasks.conftest import elsewhere, outcomes, statuses, transaction_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,10 +57,6 @@ def note(calls: list[list[Any]], batch: Callable[..., Any]) -> Callable[..., Any
         return batch(note, **options)
 
     return register
-
-
-def statuses(*job_ids: int) -> list[str]:
-    return [Job.objects.get(pk=job_id).status for job_id in job_ids]
 
 
 def groups() -> set[str]:
@@ -240,30 +234,6 @@ def test_middleware_runs_once_around_a_batch(
     assert calls == [[0, 1, 2, 3, 4]]
 
 
-@pytest.mark.parametrize("place", [0, 2], ids=["first", "last"])
-def test_one_job_of_a_batch_is_aborted_while_it_runs(
-    batch: Callable[..., Any], run_worker: Callable[..., None], place: int
-) -> None:
-    def obey(jobs: Sequence[BatchJob]) -> None:
-        for job in jobs:
-            Group.objects.create(name=str(job.arguments["n"]))
-            if job.arguments["n"] == place:
-                elsewhere(
-                    "UPDATE procrastinate_jobs SET abort_requested = true WHERE id = %s", job.id
-                )
-                wait_for(job.context.should_abort)
-            if job.context.should_abort():
-                raise JobAborted
-
-    task = batch(obey, retry=True)
-    job_ids = [task.defer(n=n) for n in range(3)]
-    run_worker(until=lambda: JobLog.objects.count() == 3)
-    expected = ["aborted" if n == place else "succeeded" for n in range(3)]
-    assert statuses(*job_ids) == expected
-    assert [outcomes(pk) for pk in job_ids] == [[(1, outcome)] for outcome in expected]
-    assert groups() == {str(n) for n in range(3) if n != place}
-
-
 def test_users_who_were_deleted_cost_the_others_of_a_batch_nothing(
     run_jobs: Callable[..., None],
 ) -> None:
@@ -320,21 +290,3 @@ def test_coroutines_and_contexts_are_refused_when_a_batch_is_declared() -> None:
     with pytest.raises(ImproperlyConfigured, match="at least 1"):
         batch_task(name="tests.swim", max_size=0)
     assert "tests.swim" not in app.tasks
-
-
-def test_a_batch_that_outlives_the_grace_of_a_stop_is_told_for_all_its_jobs(
-    batch: Callable[..., Any], run_worker: Callable[..., None]
-) -> None:
-    begun: list[int] = []
-
-    def obey(jobs: Sequence[BatchJob]) -> None:
-        begun.append(len(jobs))
-        wait_for(lambda: all(job.context.should_abort() for job in jobs))
-        raise JobAborted
-
-    task = batch(obey, retry=3)
-    job_ids = [task.defer(n=n) for n in range(3)]
-    run_worker(until=lambda: begun, shutdown_graceful_timeout=0.1)
-    assert begun == [3, 1, 1, 1]
-    # Given back, as the worker is to blame.
-    assert statuses(*job_ids) == ["todo"] * 3
