@@ -1,0 +1,40 @@
+"""Ordinary tasks, whose work is one transaction and whose end is another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+
+from tests.engine_processes.jobs import effects, job, outcomes, states
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.engine_processes.gate import Gate
+    from tests.processes import Process
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_job_runs_again_if_its_worker_dies_between_its_work_and_its_end(
+    gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process]
+) -> None:
+    job("note").defer(number=1)
+    gate.close(at="ending")
+    worker = start("-q", "default", "--no-listen-notify")
+    [backend] = gate.wait_for_visitors()
+    worker.process.kill()
+    worker.process.wait()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [backend])
+    wait_for(lambda: not gate.visitors())
+    gate.open()
+    assert (states(), effects()) == ({"doing"}, [1])
+
+    rescue()
+    wait_for(lambda: states() == {"succeeded"})
+    assert effects() == [1, 1]
+    assert outcomes() == {(1, "lost"): 1, (2, "succeeded"): 1}
