@@ -101,11 +101,6 @@ class JobManager(StockJobManager):
             for _, start in groupby(sorted(rows, key=itemgetter("start")), key=itemgetter("start"))
         ]
 
-    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> FetchedJob | None:
-        """Take the next job of these queues (of all, when None), or None when there is none."""
-        starts = await self.fetch_jobs(queues, worker_id, starts=1, batch_sizes={})
-        return starts[0][0] if starts else None
-
     async def seconds_until_due(
         self, queues: Iterable[str] | None, *, since: float = 0.0
     ) -> float | None:

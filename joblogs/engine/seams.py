@@ -62,7 +62,7 @@ SEAMS = {
     "manager:JobManager.batch_defer_jobs_async": Seam("23f521c1", "manager: replaces it"),
     "manager:JobManager._defer_jobs_query_kwargs": Seam("e1575c75", "manager: calls it"),
     "manager:JobManager._raise_already_enqueued": Seam("aaa733b9", "manager: calls it"),
-    "manager:JobManager.fetch_job": Seam("bb656089", "manager: replaces it"),
+    "manager:JobManager.fetch_job": Seam("bb656089", "manager: fetch_jobs stands in"),
     "manager:JobManager.finish_job": Seam("13461f7a", "finisher: is called instead"),
     "manager:JobManager.retry_job": Seam("e6543b95", "manager: replaces it"),
     "manager:JobManager.update_heartbeat": Seam("031281bd", "manager: extends it"),

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 from django.db import connections, transaction
 from procrastinate.contrib.django.settings import settings
 
+from joblogs.engine import queries
 from joblogs.engine.connections import commits_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
-
-WAKE = "SELECT joblogs_wake_v1(%s::varchar[])"
 
 # In a burst the first notice goes out at once and the next ones at these distances, in seconds:
 # twice as far each time, from the shortest to the longest. A burst ends when nothing comes for some
@@ -108,7 +107,7 @@ class Waker:
     def _send(self, queues: list[str]) -> bool:
         try:
             with connections[self.alias].cursor() as cursor:
-                cursor.execute(WAKE, [queues])
+                cursor.execute(queries.WAKE, {"queues": queues})
         except Exception as error:  # noqa: BLE001  # told in one line, and no concern of the caller's
             logger.warning("Workers of %s could not be woken: %s", ", ".join(queues), error)
             return False

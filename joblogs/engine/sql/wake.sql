@@ -1,0 +1,1 @@
+SELECT joblogs_wake_v1(%(queues)s::varchar[])
