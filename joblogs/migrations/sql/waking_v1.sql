@@ -15,14 +15,19 @@ CREATE OR REPLACE TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1
     )
     EXECUTE FUNCTION procrastinate_notify_queue_job_inserted_v1();
 
--- Defer jobs, waking nobody: the caller does, after its commit. The setting holds inside this call.
+-- Defer jobs, waking nobody: the caller does, after its commit. The setting is that of this call: when
+-- it fails, what it set is undone with it. (As a clause of the function only superusers may have it.)
 CREATE FUNCTION joblogs_defer_jobs_v1(p_jobs procrastinate_job_to_defer_v1[])
     RETURNS bigint[]
     LANGUAGE plpgsql
-    SET joblogs.wakes_later = 'on'
 AS $$
+DECLARE
+    ids bigint[];
 BEGIN
-    RETURN procrastinate_defer_jobs_v1(p_jobs);
+    PERFORM set_config('joblogs.wakes_later', 'on', true);
+    ids := procrastinate_defer_jobs_v1(p_jobs);
+    PERFORM set_config('joblogs.wakes_later', 'off', true);
+    RETURN ids;
 END;
 $$;
 
