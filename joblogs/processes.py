@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # What asks the parent to stop. A worker knows the first two.
-REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# What it only hands on: to take no more jobs, and to take jobs again.
+HINTS = (signal.SIGTSTP, signal.SIGCONT)
+REQUESTS = STOPS + HINTS
 # Seconds until a child that died is started again, and after how long a life they do not add up.
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
@@ -66,7 +69,10 @@ class Fleet:
             if all(child.process is None and child.due is None for child in self.children):
                 return next((child.status for child in self.children if child.status), 0)
             for number in self._requests():
-                self._stop(number)
+                if number in STOPS:
+                    self._stop(number)
+                else:
+                    self._hand_on(number)
 
     def _listen(self) -> None:
         """Have the numbers of signals to read. For good: nothing comes after `run` but the end."""
@@ -79,7 +85,7 @@ class Fleet:
                 signal.signal(number, lambda *_: None)
 
     def _requests(self) -> list[int]:
-        """Wait for a signal, or until a child is due; return the requests to stop."""
+        """Wait for a signal, or until a child is due; return the requests."""
         dues = [each.due for each in self.children if not each.process and each.due is not None]
         timeout = max(min(dues) - time.monotonic(), 0) if dues else None
         ready, _, _ = select.select([self._signals], [], [], timeout)
@@ -91,9 +97,12 @@ class Fleet:
         logger.info("%s received, stopping the workers", signal.Signals(number).name)
         for child in self.children:
             child.due = None
+        self._hand_on(signal.SIGTERM if number == signal.SIGHUP else number)
+
+    def _hand_on(self, number: int) -> None:
+        for child in self.children:
             if child.process:
-                hangup = number == signal.SIGHUP
-                child.process.send_signal(signal.SIGTERM if hangup else number)
+                child.process.send_signal(number)
 
     def _look_after(self, child: Child) -> None:
         now = time.monotonic()

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
 from project.content_type import PlainContentType
+from project.healthz import Healthz
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # Under ASGI each request runs in a thread of its own, so a connection kept per thread would be
@@ -22,6 +23,6 @@ os.environ.setdefault("DATABASE_POOL_SIZE", "10")
 warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators")
 
 try:
-    application = PlainContentType(get_asgi_application())
+    application = Healthz(PlainContentType(get_asgi_application()))
 except (ImproperlyConfigured, EnvError) as error:
     sys.exit(f"Error: {error}")

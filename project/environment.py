@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5  # seconds; psycopg would wait for two minutes
 
+# A server that is gone without a word is noticed after 11 s, not after hours: a silent connection
+# is tried after 5 s, three times 2 s apart, and what was sent must arrive within 11,000 ms.
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
+SIGNS_OF_LIFE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 11_000,
+}
+
 
 def database(env: Env, base_dir: Path) -> dict[str, Any]:
     """Return the entry of DATABASES: DATABASE_URL's server, or the embedded one when it is unset.
@@ -50,6 +60,8 @@ def database(env: Env, base_dir: Path) -> dict[str, Any]:
         # Commands and workers keep one connection a thread, as long as it works.
         entry["CONN_MAX_AGE"] = None
     entry["CONN_HEALTH_CHECKS"] = True
+    # A cursor of the server's lives in a session, which behind such a pooler is another one's next.
+    entry["DISABLE_SERVER_SIDE_CURSORS"] = env.bool("TRANSACTION_POOLING", default=False)
     return entry
 
 
@@ -59,7 +71,7 @@ def _parse(url: str) -> dict[str, Any]:
             "DATABASE_URL must start with postgres:// (Joblogs runs on PostgreSQL only)."
         )
     try:
-        parts: dict[str, Any] = dict(conninfo_to_dict(url))
+        parts: dict[str, Any] = {**SIGNS_OF_LIFE, **conninfo_to_dict(url)}
     except ProgrammingError as error:
         raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {str(error).strip()}") from None
     name = parts.get("dbname", "")

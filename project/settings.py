@@ -175,7 +175,13 @@ PROCRASTINATE_WORKER_DEFAULTS = {
     "concurrency": 10,
     # Below the 30 s that container platforms commonly grant between SIGTERM and SIGKILL.
     "shutdown_graceful_timeout": 25.0,
+    # The jobs of a worker that died run again within 25 s: its heartbeat is old by 20 s, and every
+    # worker looks every 5 s. Stock workers, which send theirs every 10 s, are not taken for dead.
+    "update_heartbeat_interval": 5.0,
+    "stalled_worker_timeout": 20.0,
 }
+# A job that was running in so many workers when they died fails, and does not end another one.
+JOBLOGS_MOST_DEATHS = env.int("MOST_DEATHS", default=3, validate=AT_LEAST_ONE)
 
 LOGGING = {
     "version": 1,

@@ -47,7 +47,7 @@ def _empty_job_tables(request: pytest.FixtureRequest) -> Iterator[None]:
         with blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(
                 "TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers,"
-                " procrastinate_workers"
+                " procrastinate_workers, job_workers"
             )
 
 

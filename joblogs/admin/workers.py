@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
+from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 
+from joblogs.admin.jobs import NOTHING
 from joblogs.admin.read_only import ReadOnlyMixin, exact
 from joblogs.models import Job, PeriodicTask, Worker
 from joblogs.periodic import schedules
@@ -20,11 +24,44 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 
+# How the states look; those of jobs have their colours already.
+LOOKS = {"running": "running", "alive": "running", "silent": "failed"}
+STANDING_BY = "waiting"
+
+
+class WorkerChangeList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        workers = list(self.result_list)
+        Worker.attach_details(workers)
+        self.result_list = workers
+
+
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyMixin, admin.ModelAdmin[Worker]):
-    list_display = ("id", "is_alive", "heartbeat", "running_jobs")
-    fields = readonly_fields = ("id", "is_alive", "heartbeat", "running_jobs")
-    ordering = ("-last_heartbeat",)
+    list_display = (
+        "id",
+        "shown_state",
+        "process",
+        "queues",
+        "running_jobs",
+        "concurrency",
+        "memory",
+        "version",
+        "started",
+        "heartbeat",
+    )
+    readonly_fields = (*list_display, "name", "lock")
+    fieldsets = (
+        (None, {"fields": ("id", "shown_state", "heartbeat", "started", "lock")}),
+        ("Jobs", {"fields": ("queues", "running_jobs", "concurrency")}),
+        ("Process", {"fields": ("name", "process", "memory", "version")}),
+    )
+    # Not by their heartbeats, which would change the order every few seconds.
+    ordering = ("id",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WorkerChangeList]:
+        return WorkerChangeList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -37,18 +74,53 @@ class WorkerAdmin(ReadOnlyMixin, admin.ModelAdmin[Worker]):
         workers = super().get_queryset(request)
         return workers.annotate(running=Coalesce(Subquery(count), 0))
 
-    @admin.display(description="Alive", boolean=True)
-    def is_alive(self, worker: Worker) -> bool:
-        return worker.is_alive
+    @admin.display(description="State")
+    def shown_state(self, worker: Worker) -> str:
+        look = LOOKS.get(worker.state, STANDING_BY)
+        return format_html('<span class="job-state job-state-{}">{}</span>', look, worker.state)
 
-    @admin.display(description="Last heartbeat")
-    def heartbeat(self, worker: Worker) -> str | None:
-        return exact(worker.last_heartbeat)
+    @admin.display(description="Process")
+    def process(self, worker: Worker) -> str:
+        return str(worker.details or NOTHING)
+
+    @admin.display(description="Name")
+    def name(self, worker: Worker) -> str:
+        return worker.details.name if worker.details else NOTHING
+
+    @admin.display(description="Queues")
+    def queues(self, worker: Worker) -> str:
+        if worker.details is None:
+            return NOTHING
+        return "all" if worker.details.queues is None else ", ".join(worker.details.queues)
 
     @admin.display(description="Running jobs")
     def running_jobs(self, worker: Any) -> int:
         count: int = worker.running
         return count
+
+    @admin.display(description="Concurrency")
+    def concurrency(self, worker: Worker) -> str:
+        return str(worker.details.concurrency) if worker.details else NOTHING
+
+    @admin.display(description="Memory")
+    def memory(self, worker: Worker) -> str:
+        return filesizeformat(worker.details.memory) if worker.details else NOTHING
+
+    @admin.display(description="Version")
+    def version(self, worker: Worker) -> str:
+        return worker.details.version if worker.details else NOTHING
+
+    @admin.display(description="Started")
+    def started(self, worker: Worker) -> str:
+        return exact(worker.details.started_at if worker.details else None) or NOTHING
+
+    @admin.display(description="Last seen")
+    def heartbeat(self, worker: Worker) -> str | None:
+        return exact(worker.last_heartbeat)
+
+    @admin.display(description="Tells by a lock that it lives", boolean=True)
+    def lock(self, worker: Worker) -> bool | None:
+        return worker.details.holds_lock if worker.details else None
 
 
 @admin.register(PeriodicTask)

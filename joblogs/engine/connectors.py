@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import psycopg
 from procrastinate.contrib.django import connector_params
 from procrastinate.contrib.django.django_connector import DjangoConnector as StockDjangoConnector
 from procrastinate.exceptions import ConnectorException
 from procrastinate.psycopg_connector import PsycopgConnector
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from joblogs.engine.backoff import Backoff
+from joblogs.engine import queries
 from joblogs.engine.connections import IDLE, has_something_to_say
+from joblogs.engine.contact import Contact
+from joblogs.engine.sessions import (
+    MOST_PATIENCE,
+    PATIENCE,
+    NoAnswerError,
+    answers_within,
+    prepare,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Iterable
 
     from procrastinate.connector import Notify
-    from psycopg import AsyncConnection
+    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg.rows import DictRow
+
+T = TypeVar("T")
+
+# Seconds that a query waits for a connection of the pool, which is tried about once a second.
+POOL_TIMEOUT = 3.0
+# Seconds after which a connection that listens is tried.
+SILENCE = 10.0
 
 
 class DjangoConnector(StockDjangoConnector):
@@ -35,7 +53,11 @@ class DjangoConnector(StockDjangoConnector):
             kwargs=connector_params(self.alias),
             min_size=1,
             max_size=4,
-            configure=_commit_by_itself,
+            timeout=POOL_TIMEOUT,
+            # After that it tries again when a query asks, not at the end of a wait that doubles
+            # with each failure.
+            reconnect_timeout=1.0,
+            configure=prepare,
         )
 
 
@@ -52,10 +74,64 @@ class WorkerConnector(PsycopgConnector):
         super().__init__(**kwargs)
         self._django_connector = django_connector
         self.alias = django_connector.alias
-        self._listening = Backoff("Notices cannot be heard", "Notices are heard again")
+        self.contact = Contact("PostgreSQL cannot be used", "PostgreSQL can be used again")
+        self._hearing = Contact("Notices cannot be heard", "Notices are heard again")
+        self._patience = PATIENCE
+        self._draining: asyncio.Task[None] | None = None
+        #: The worker whose advisory lock the session that listens takes, if any.
+        self.locks_for: int | None = None
+        #: Whether it has it.
+        self.holds_lock = False
 
     def get_sync_connector(self) -> DjangoConnector:
         return self._django_connector
+
+    async def execute_query_async(self, *args: Any, **kwargs: Any) -> None:
+        await self._telling(super().execute_query_async(*args, **kwargs))
+
+    async def execute_query_one_async(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return await self._telling(super().execute_query_one_async(*args, **kwargs))
+
+    async def execute_query_all_async(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+        return await self._telling(super().execute_query_all_async(*args, **kwargs))
+
+    async def _telling(self, query: Awaitable[T]) -> T:
+        """Do a query, and note whether there is contact."""
+        try:
+            result = await query
+        except ConnectorException as error:
+            if isinstance(error.__cause__, PoolTimeout) and (reason := await self._reason()):
+                error.__cause__ = reason
+            self.contact.lost(error)
+            raise
+        self.contact.made()
+        return result
+
+    async def _reason(self) -> psycopg.Error | None:
+        """Return why no connection can be had; the pool knows only that it took too long."""
+        try:
+            async with self._get_standalone_connection():
+                return None
+        except psycopg.Error as error:
+            return error
+
+    @asynccontextmanager
+    async def _get_cursor(
+        self, connection: AsyncConnection | None = None
+    ) -> AsyncGenerator[AsyncCursor[DictRow]]:
+        async with super()._get_cursor(connection) as cursor:
+            if connection is not None:
+                yield cursor
+                return
+            try:
+                with answers_within(self._patience, cursor.connection):
+                    yield cursor
+            except NoAnswerError:
+                self._patience = min(2 * self._patience, MOST_PATIENCE)
+                # The pool's other connections may be as silent.
+                self._draining = asyncio.create_task(self.pool.drain(), name="new connections")
+                raise
+            self._patience = PATIENCE
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Listen for ever, again as soon as there is a server when there was none."""
@@ -63,11 +139,42 @@ class WorkerConnector(PsycopgConnector):
             try:
                 await super().listen_notify(on_notification, channels)
             except ConnectorException as error:
-                await asyncio.sleep(self._listening.after(error))
+                self._hearing.lost(error)
+                await self._hearing.wait(error)
 
-    async def _loop_notify(self, *args: Any, **kwargs: Any) -> None:
-        self._listening.succeeded()
-        await super()._loop_notify(*args, **kwargs)
+    async def _loop_notify(
+        self,
+        on_notification: Notify,
+        connection: AsyncConnection,
+        timeout: float = SILENCE,  # noqa: ASYNC109  # the signature is Procrastinate's
+    ) -> None:
+        """Hand on notices, and hold the worker's lock, for as long as the connection lives."""
+        try:
+            while True:
+                if self.holds_lock:
+                    with answers_within(PATIENCE, connection):
+                        await connection.execute("SELECT 1")
+                else:
+                    self.holds_lock = await self._lock(connection)
+                self._hearing.made()
+                async for notice in connection.notifies(timeout=timeout):
+                    await on_notification(channel=notice.channel, payload=notice.payload)
+        except psycopg.OperationalError:
+            return
+        finally:
+            self.holds_lock = False
+
+    async def _lock(self, connection: AsyncConnection) -> bool:
+        """Take the worker's lock, unless a session from before an outage still has it."""
+        if self.locks_for is None:
+            return False
+        with answers_within(PATIENCE, connection):
+            cursor = await connection.execute(
+                queries.LOCK_WORKER,
+                {"worker_id": self.locks_for, "pid": connection.info.backend_pid},
+            )
+            row = await cursor.fetchone()
+        return bool(row and row[0])
 
     async def _create_pool(self, pool_args: dict[str, Any]) -> AsyncConnectionPool:
         return self._pool_factory(**pool_args, open=False, check=IdleCheck())
@@ -83,9 +190,6 @@ class IdleCheck:
         now = time.monotonic()
         long_idle = now - self._used_at.get(connection, now) > IDLE
         if long_idle or has_something_to_say(connection):
-            await AsyncConnectionPool.check_connection(connection)
+            with answers_within(POOL_TIMEOUT, connection):
+                await AsyncConnectionPool.check_connection(connection)
         self._used_at[connection] = now
-
-
-async def _commit_by_itself(connection: AsyncConnection) -> None:
-    await connection.set_autocommit(True)

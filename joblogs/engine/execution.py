@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import random
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
-from procrastinate import middleware
+from django.utils import timezone
+from procrastinate import RetryDecision, middleware
 from procrastinate.exceptions import JobAborted, TaskNotFound
 from procrastinate.job_context import AbortReason
 
+from joblogs.engine.attempt import Attempt
 from joblogs.engine.batch import BatchJob, batch_of, is_transactional
-from joblogs.engine.transaction import ConnectionLostError, NotOwnedError, commit
+from joblogs.engine.transaction import (
+    ConnectionLostError,
+    NotConnectedError,
+    NotOwnedError,
+    commit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from procrastinate import RetryDecision
     from procrastinate.tasks import Task
     from procrastinate.types import JSONDict
 
-    from joblogs.engine.attempt import Attempt
     from joblogs.engine.batch import Batch
     from joblogs.engine.worker import Worker
 
@@ -34,11 +40,20 @@ logger = logging.getLogger(__name__)
 
 # How often a transaction is tried whose connection breaks.
 TRIES = 3
+# Seconds between tries to connect, spread by chance.
+PAUSE = (0.5, 1.5)
 
 WHY_NOT = {
     "has a twin": "a job with its queueing lock {lock!r} is queued",
     "to be aborted": "somebody asked for it to be aborted",
 }
+
+
+class WorkerStoppedError(JobAborted):
+    """The worker was asked to stop before the job was done; it runs again."""
+
+    def __init__(self) -> None:
+        super().__init__("The worker stopped before it was done.")
 
 
 class UnreadableArgumentsError(Exception):
@@ -102,7 +117,7 @@ async def _run_batch(worker: Worker, task: AnyTask, batch: Batch, attempts: list
     try:
         await _run_in_transaction(worker, task, attempts, work)
     except BaseException as error:  # noqa: BLE001  # as above
-        if len(attempts) == 1:
+        if len(attempts) == 1 or worker.left_behind:
             await _end(worker, task, attempts[0], error)
             return
         logger.warning(
@@ -112,6 +127,9 @@ async def _run_batch(worker: Worker, task: AnyTask, batch: Batch, attempts: list
             type(error).__name__,
         )
         for attempt in attempts:
+            if worker.is_stopping:
+                await _acknowledge(worker, interrupted(attempt))
+                continue
             attempt.started_at = time.time()
             await _run_batch(worker, task, batch, [attempt])
 
@@ -144,10 +162,15 @@ async def _run_in_transaction(
         try:
             await _call(worker, task, left[0], do)
         except NotOwnedError as error:
+            if await worker.ownership.regained():
+                continue
             for attempt in left:
                 if attempt.job.id in error.job_ids:
                     _say_not_owned(attempt)
             left = [attempt for attempt in left if attempt.job.id not in error.job_ids]
+        except NotConnectedError:
+            # No concern of these jobs: they wait for the database.
+            await asyncio.sleep(random.uniform(*PAUSE))  # noqa: S311  # spreads waits, no secret
         except ConnectionLostError as error:
             left = await _not_committed(worker, left)
             breaks += 1
@@ -164,7 +187,7 @@ async def _run_in_transaction(
 
 async def _not_committed(worker: Worker, attempts: list[Attempt]) -> list[Attempt]:
     """Find out, once the database is back, which attempts the lost transaction has not ended."""
-    owned = await worker.owned([attempt.job for attempt in attempts])
+    owned = await worker.ownership.of([attempt.job for attempt in attempts])
     for attempt in attempts:
         if attempt.job.id not in owned:
             await _acknowledge(worker, attempt)
@@ -213,7 +236,16 @@ async def _end(
         raise
 
 
+def interrupted(attempt: Attempt) -> Attempt:
+    """Return an attempt as it is when the worker stops before it is done: it runs again."""
+    ended = Attempt(attempt.job, attempt.started_at)
+    ended.fail(WorkerStoppedError(), RetryDecision(retry_at=timezone.now()))
+    return ended
+
+
 async def _acknowledge(worker: Worker, attempt: Attempt) -> None:
+    if worker.left_behind:
+        return  # It was given back.
     match await worker.finisher.finish(attempt):
         case "finished" | "repeated":
             attempt.log()
@@ -240,8 +272,10 @@ def _retry_decision(
     reason = worker.abort_reason_of(attempt)
     if task is None or reason is AbortReason.USER_REQUEST:
         return None
-    if isinstance(error, JobAborted) and reason is not AbortReason.SHUTDOWN:
-        return None
+    if isinstance(error, JobAborted | asyncio.CancelledError):
+        # Ended by the worker's stop, not by anything of its own.
+        is_stopped = reason is AbortReason.SHUTDOWN
+        return RetryDecision(retry_at=timezone.now()) if is_stopped else None
     try:
         retry = task.get_retry_exception(exception=error, job=attempt.job)
     except BaseException:  # of somebody else's code, too

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from procrastinate.exceptions import ConnectorException
 
-from joblogs.engine.backoff import Backoff
+from joblogs.engine.contact import Contact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -31,18 +31,27 @@ class Finisher:
 
     While one statement is on its way, others gather for the next. Whoever hands one in waits until
     it is durable, and keeps a worker's slot that long: that is the back-pressure. When the database
-    is away, what was handed in is kept and tried again until it is back.
+    is away, what was handed in is kept and tried again until it is back. What PostgreSQL refuses is
+    written down as a failure with that reason; should it refuse even that, it is tried again, too.
     """
 
     def __init__(
         self,
         write: Callable[[Rows], Awaitable[dict[int, str]]],
         delete: DeleteJobCondition,
+        contact: Contact,
     ) -> None:
         self._write = write
         self._delete = delete
+        self._contact = contact
+        self._refused = Contact(
+            "No end of a job can be written down", "Ends can be written down again", any_error=True
+        )
         self._waiting: list[tuple[Attempt, asyncio.Future[str]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        #: Why the rows of some attempts were not taken, by job id.
+        self._refusals: dict[int, BaseException] = {}
+        self._insisting: set[asyncio.Task[None]] = set()
 
     async def finish(self, attempt: Attempt) -> str:
         """Return once the end of the attempt is durable: "finished", or what happened instead."""
@@ -62,7 +71,12 @@ class Finisher:
                     acknowledged.set_exception(error)
             else:
                 for attempt, acknowledged in some:
-                    acknowledged.set_result(verdicts.get(attempt.job.id, "finished"))
+                    if reason := self._refusals.pop(attempt.job.id, None):
+                        insisting = asyncio.create_task(self._insist(attempt, reason, acknowledged))
+                        self._insisting.add(insisting)
+                        insisting.add_done_callback(self._insisting.discard)
+                    else:
+                        acknowledged.set_result(verdicts.get(attempt.job.id, "finished"))
         self._flushing = None
 
     def _next(self) -> list[tuple[Attempt, asyncio.Future[str]]]:
@@ -80,7 +94,8 @@ class Finisher:
 
     async def _end(self, attempts: list[Attempt]) -> dict[int, str]:
         try:
-            return await self._persist({attempt.job.id: self._row(attempt) for attempt in attempts})
+            rows = {attempt.job.id: self._row(attempt) for attempt in attempts}
+            return await self._persist(rows, self._contact)
         except ConnectorException as error:
             if len(attempts) > 1:
                 # One of them cannot be written: find out which, so that it costs that one alone.
@@ -90,8 +105,16 @@ class Finisher:
                 return verdicts
             [attempt] = attempts
             logger.exception("The end of job %s cannot be written down.", attempt.job.id)
-            reason = error.__cause__ or error
-        return await self._persist({attempt.job.id: attempt.bare_row(reason)})
+            self._refusals[attempt.job.id] = error.__cause__ or error
+            return {}
+
+    async def _insist(
+        self, attempt: Attempt, reason: BaseException, acknowledged: asyncio.Future[str]
+    ) -> None:
+        """Write down the bare end of an attempt, however long it takes until that can be done."""
+        rows = {attempt.job.id: attempt.bare_row(reason)}
+        verdicts = await self._persist(rows, self._refused)
+        acknowledged.set_result(verdicts.get(attempt.job.id, "finished"))
 
     def _row(self, attempt: Attempt) -> JSONDict:
         try:
@@ -103,14 +126,14 @@ class Finisher:
             return attempt.bare_row(error)
         return row
 
-    async def _persist(self, rows: Rows) -> dict[int, str]:
+    async def _persist(self, rows: Rows, contact: Contact) -> dict[int, str]:
         """Write rows, and try for as long as it takes while the database cannot be reached."""
-        backoff = Backoff("Ended jobs wait for the database", "Ended jobs are written down again")
         while True:
             try:
                 verdicts = await self._write(rows)
             except ConnectorException as error:
-                await asyncio.sleep(backoff.after(error))
+                contact.lost(error)
+                await contact.wait(error)
             else:
-                backoff.succeeded()
+                contact.made()
                 return verdicts

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from asgiref.sync import sync_to_async
 from django.db import transaction
 from procrastinate import jobs as procrastinate_jobs
-from procrastinate import utils
-from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
 from procrastinate.manager import JobManager as StockJobManager
 from psycopg.types.json import Jsonb
 
@@ -139,53 +138,30 @@ class JobManager(StockJobManager):
         )
         return {row["id"] for row in rows}
 
-    async def retry_job(
-        self,
-        job: Job,
-        retry_at: datetime | None = None,
-        priority: int | None = None,
-        queue: str | None = None,
-        lock: str | None = None,
-    ) -> None:
-        """Give a running job back to its queue, as `give_back` does."""
-        await self.give_back(job, retry_at, priority, queue, lock)
+    async def taken_jobs(self, worker_id: int | None, known: Sequence[int]) -> list[FetchedJob]:
+        """Return a worker's running jobs that are not among those whose ids are known."""
+        rows = await self.connector.execute_query_all_async(
+            query=queries.TAKEN_JOBS, worker_id=worker_id, known=known
+        )
+        return [FetchedJob.from_row(row) for row in rows]
 
-    async def give_back(
-        self,
-        job: Job,
-        retry_at: datetime | None = None,
-        priority: int | None = None,
-        queue: str | None = None,
-        lock: str | None = None,
-    ) -> str:
-        """Give back the job of a worker that died, unless somebody has done so.
+    async def jobs_lost_often(self, jobs: Sequence[int], number: int) -> set[int]:
+        """Return the ids of those that were running in so many workers that died, or more."""
+        rows = await self.connector.execute_query_all_async(
+            query=queries.DEATHS, jobs=jobs, number=number
+        )
+        return {row["job_id"] for row in rows}
 
-        The attempt counts, and is logged as lost. A job whose queueing lock a queued one has fails.
-        Returns "finished", or what happened instead.
-        """
-        row: JSONDict = {
-            "attempts": job.attempts,
-            "status": "todo",
-            "retry_at": (retry_at or utils.utcnow()).timestamp(),
-            "priority": priority,
-            "to_queue": queue,
-            "lock": lock,
-            "task": job.task_name,
-            "queue": job.queue,
-            "finished_at": utils.utcnow().timestamp(),
-            "outcome": "lost",
-        }
-        job_id = job.id or 0
-        worker = f"worker {job.worker_id}" if job.worker_id else "unknown"
-        verdicts = await self.finish_attempts(job.worker_id, worker, {job_id: row})
-        return verdicts.get(job_id, "finished")
-
-    async def update_heartbeat(self, worker_id: int) -> None:
-        """Tell that a worker lives; if that cannot be told now, the next time will do."""
-        try:
-            await super().update_heartbeat(worker_id)
-        except ConnectorException as error:
-            logger.warning("The heartbeat could not be sent: %s", error.__cause__ or error)
+    async def put_back(
+        self, worker_id: int | None, jobs: Sequence[int], *, seconds: float
+    ) -> set[int]:
+        """Put back jobs that were not begun, to start in so many seconds; return which could be."""
+        if not jobs:
+            return set()
+        rows = await self.connector.execute_query_all_async(
+            query=queries.PUT_BACK, worker_id=worker_id, jobs=jobs, seconds=seconds
+        )
+        return {row["id"] for row in rows}
 
     async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:
         """Return the ids of running jobs that somebody asked to abort."""
@@ -193,6 +169,63 @@ class JobManager(StockJobManager):
             query=queries.JOBS_TO_ABORT, queue=queue
         )
         return [row["id"] for row in rows]
+
+    def retry_job_by_id(
+        self,
+        job_id: int,
+        retry_at: datetime,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        """Queue a job again that failed, was cancelled or aborted, or whose worker is gone.
+
+        Its attempts are counted once. One whose worker is gone is aborted instead if somebody asked
+        for that.
+
+        Raises AlreadyEnqueued when a job with its queueing lock is queued (one whose worker is gone
+        has failed then); ConnectorException, as stock does, when it waits, has succeeded, runs in a
+        worker that lives, or is not there. After both an enclosing transaction goes on.
+        """
+        row = self.connector.get_sync_connector().execute_query_one(
+            query=queries.RETRY_JOB,
+            job_id=job_id,
+            retry_at=retry_at,
+            priority=priority,
+            queue=queue,
+            lock=lock,
+        )
+        _raise_unless_retried(job_id, row["verdict"])
+
+    async def retry_job_by_id_async(
+        self,
+        job_id: int,
+        retry_at: datetime,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        """Do the same for asynchronous code."""
+        row = await self.connector.execute_query_one_async(
+            query=queries.RETRY_JOB,
+            job_id=job_id,
+            retry_at=retry_at,
+            priority=priority,
+            queue=queue,
+            lock=lock,
+        )
+        _raise_unless_retried(job_id, row["verdict"])
+
+
+def _raise_unless_retried(job_id: int, verdict: str) -> None:
+    if verdict == "has a twin":
+        raise AlreadyEnqueued(
+            f"Job {job_id} cannot be retried: "
+            "there is already a job in the queue with its queueing lock"
+        )
+    if verdict not in {"retried", "aborted"}:
+        reason = {"doing": "running, abort it first", "todo": "waiting"}.get(verdict, verdict)
+        raise ConnectorException(f"Job {job_id} cannot be retried: {reason}")
 
 
 def _tells_when_it_commits(connector: object) -> TypeGuard[DjangoConnector]:

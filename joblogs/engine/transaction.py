@@ -6,7 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from procrastinate.contrib.django.settings import settings
 
 from joblogs.engine import queries
@@ -28,6 +28,10 @@ class NotOwnedError(Exception):
         self.job_ids = job_ids
 
 
+class NotConnectedError(Exception):
+    """There is no connection to be had, so that nothing was done."""
+
+
 class ConnectionLostError(Exception):
     """The connection broke, so that nobody knows whether it was committed."""
 
@@ -37,7 +41,8 @@ def commit(
 ) -> None:
     """Do some work and end its attempts, whose rows it returns: both or neither.
 
-    Raises NotOwnedError, ConnectionLostError, or what the work or the commit itself raises.
+    Raises NotOwnedError, NotConnectedError, ConnectionLostError, or what the work or the commit
+    itself raises.
     """
     connection = connections[settings.DATABASE_ALIAS]
     raw = None
@@ -52,6 +57,8 @@ def commit(
     except Exception as error:
         if committed:
             logger.exception("After the commit of jobs %s something failed.", sorted(rows))
+        elif raw is None and isinstance(error, OperationalError):
+            raise NotConnectedError from error
         elif raw is None or raw.closed:
             raise ConnectionLostError from error
         else:

@@ -6,39 +6,42 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.db import connections
 from procrastinate import utils
-from procrastinate.exceptions import ConnectorException
 from procrastinate.job_context import AbortReason, JobContext
 from procrastinate.worker import Worker as StockWorker
-from psycopg.errors import ForeignKeyViolation
 
 from joblogs.engine import execution
+from joblogs.engine.alarm import Alarm
 from joblogs.engine.attempt import Attempt
-from joblogs.engine.backoff import Backoff
-from joblogs.engine.batch import batch_of
+from joblogs.engine.beside import SideTasks
+from joblogs.engine.connectors import WorkerConnector
+from joblogs.engine.draining import drain
+from joblogs.engine.fetcher import Fetcher
 from joblogs.engine.finisher import Finisher
+from joblogs.engine.lost_answers import LostAnswers
+from joblogs.engine.ownership import Ownership
+from joblogs.engine.presence import DRAINING, QUIET, RUNNING, Presence
+from joblogs.engine.stopping import leave_process, on_signals
 from joblogs.engine.threads import JobThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Coroutine, Iterable
 
     from procrastinate.middleware import TaskMiddleware
     from procrastinate.tasks import Task
-    from procrastinate.types import JSONDict
 
     from joblogs.engine.app import EngineApp
     from joblogs.engine.fetched import FetchedJob
 
 logger = logging.getLogger(__name__)
 
-# Seconds without a job after which a worker asks when the next one is due.
-PAUSE = 0.02
+# Seconds in which the thread of asynchronous tasks has to end what they left in it.
+GOODBYE = 2.0
 
 
 class Worker(StockWorker):
@@ -53,74 +56,187 @@ class Worker(StockWorker):
         super().__init__(*args, **kwargs)
         #: What logs call this worker.
         self.label = f"{socket.gethostname()}:{os.getpid()}"
-        self.finisher = Finisher(self._write, self.delete_jobs)
-        self._batches: dict[asyncio.Task[None], list[Attempt]] = {}
+        #: What it does: running, quiet or draining.
+        self.state = RUNNING
+        #: Whether jobs went on in its threads when it ended.
+        self.left_behind = False
+        self._starts: dict[asyncio.Task[None], list[Attempt]] = {}
         self._slot_freed = asyncio.Event()
-        self._alarm: asyncio.Task[None] | None = None
-        self._fetched_at = 0.0
+        self._leave_event = asyncio.Event()
+
+    @property
+    def connector(self) -> WorkerConnector:
+        """What it reaches the database with."""
+        connector = self.app.connector
+        if not isinstance(connector, WorkerConnector):
+            raise TypeError(f"A worker needs a WorkerConnector, not {type(connector).__name__}.")
+        return connector
+
+    # Its life
 
     async def run(self) -> None:
         """Work until asked to stop, or until there is nothing left when it is not to wait."""
-        self.threads = JobThreads(self.concurrency)
-        self._stopping = asyncio.create_task(self._wait_for_stop())
+        self._stop_event.clear()
+        self._leave_event.clear()
+        self.state = RUNNING
+        self.left_behind = False
+        self.run_task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        life = asyncio.create_task(self._live(), name="worker")
         try:
-            await super().run()  # type: ignore[no-untyped-call]  # Procrastinate leaves run() untyped
+            # Whoever cancels this asks for a stop, too.
+            await asyncio.shield(life)
+        except asyncio.CancelledError:
+            self.stop()  # type: ignore[no-untyped-call]  # Procrastinate leaves it untyped
+            await life
+            raise
         finally:
-            self._stopping.cancel()
-            if self._alarm:
-                self._alarm.cancel()
-            self.threads.close()
-            # Those of asynchronous tasks, which all use one thread.
-            await sync_to_async(connections.close_all)()
+            self._loop = None
+        if self.left_behind and self.install_signal_handlers:
+            leave_process()
 
-    async def _wait_for_stop(self) -> None:
+    async def _live(self) -> None:
+        connector = self.connector
+        self.threads = JobThreads(self.concurrency)
+        self.presence = Presence(self, connector, self.stalled_worker_timeout)
+        self.ownership = Ownership(self, connector.contact)
+        self.finisher = Finisher(self.ownership.end, self.delete_jobs, connector.contact)
+        self.lost_answers = LostAnswers(connector)
+        self._fetcher = Fetcher(self)
+        self._alarm = Alarm(self, self._new_job_event)
+        stopping = asyncio.create_task(self._note_stop(), name="note the stop")
+        with on_signals(self), self.lost_answers.watching():
+            try:
+                self.worker_id = await self.presence.enter(self._stop_event)
+                if self.worker_id is not None:
+                    await self._work()
+            finally:
+                stopping.cancel()
+                await self._close()
+        logger.info("Stopped worker on %s", utils.queues_display(self.queues))
+
+    async def _work(self) -> None:
+        logger.info("Starting worker on %s", utils.queues_display(self.queues))
+        beside = SideTasks(self.connector.contact)
+        beside.add("The heartbeat", self.presence.keep_beating)
+        beside.add("The look for jobs to abort", self._poll_jobs_to_abort)
+        beside.add("The look for lost answers", self.lost_answers.keep_looking)
+        if self.listen_notify:
+            beside.add("Listening", self._listen)
+        deferrer = beside.add("The deferrer of periodic tasks", self._periodic_deferrer)
+        try:
+            await self._take_jobs()
+        finally:
+            self._stop_event.set()
+            deferrer.cancel()
+            await drain(self, self._leave_event)
+            self._alarm.cancel()
+            await beside.end()
+            await self.presence.leave()
+            self.worker_id = None
+
+    async def _close(self) -> None:
+        """Close the connections of all threads, unless some are busy for good."""
+        if self.left_behind:
+            return
+        self.threads.close()
+        try:
+            async with asyncio.timeout(GOODBYE):
+                # Those of asynchronous tasks, which all use one thread.
+                await sync_to_async(connections.close_all)()
+        except TimeoutError:
+            self.left_behind = True
+
+    async def _listen(self) -> None:
+        await self.app.job_manager.listen_for_jobs(
+            on_notification=self._handle_notification, queues=self.queues
+        )
+
+    async def _poll_jobs_to_abort(self) -> None:
+        while True:
+            await asyncio.sleep(self.abort_job_polling_interval)
+            if self._running_jobs:
+                self._handle_abort_jobs_requested(
+                    await self.app.job_manager.list_jobs_to_abort_async()
+                )
+
+    # Being asked for something
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stop_event.is_set()
+
+    @property
+    def takes_jobs(self) -> bool:
+        return self.state == RUNNING and not self.is_stopping
+
+    def stop_requested(self) -> Coroutine[Any, Any, bool]:
+        """Return something to wait for: a request to stop."""
+        return self._stop_event.wait()
+
+    def leave(self) -> None:
+        """Do not wait for the jobs that run; only after `stop`."""
+        self._leave_event.set()
+
+    def be_quiet(self) -> None:
+        """Take nothing new, and stay."""
+        self._enter(QUIET, "quiet: taking no more jobs, until told to go on or to stop")
+
+    def go_on(self) -> None:
+        """Take jobs again."""
+        self._enter(RUNNING, "taking jobs again")
+        self._new_job_event.set()
+
+    def _enter(self, state: str, saying: str) -> None:
+        if self.state != state and not self.is_stopping:
+            logger.info("Worker %s", saying)
+            self.state = state
+            self._slot_freed.set()
+            self.presence.tell()
+
+    async def _note_stop(self) -> None:
         await self._stop_event.wait()
+        self.state = DRAINING
         self._slot_freed.set()
+        self.presence.tell()
+
+    # Taking jobs
+
+    async def _take_jobs(self) -> None:
+        while not self.is_stopping:
+            await self._fetch_and_process_jobs()
+            if not self.wait:
+                if starts := self.starts_in_hand():
+                    # They have all the time they need, unless somebody asks for a stop.
+                    await utils.wait_any(asyncio.wait(starts), self._stop_event.wait())
+                return
+            await utils.wait_any(
+                self._new_job_event.wait(),
+                asyncio.sleep(self.fetch_job_polling_interval),
+                self._stop_event.wait(),
+            )
 
     async def _fetch_and_process_jobs(self) -> None:
         """Fetch and start jobs until there are none left or the worker is to stop."""
-        sizes = self._batch_sizes()
-        if self._alarm:
-            self._alarm.cancel()
-        while not self._stop_event.is_set():
+        self._alarm.cancel()
+        self._new_job_event.clear()
+        while self.takes_jobs:
             free = self.concurrency - len(self._running_jobs)
-            if not free:
+            if free <= 0:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
                 continue
             # Before the fetch: who is deferred meanwhile is looked for again.
             self._new_job_event.clear()
-            self._fetched_at = time.monotonic()
-            starts = await self._fetch(free, sizes)
+            self._alarm.note_fetch()
+            starts = await self._fetcher.fetch(free)
             for jobs in starts:
                 self._start(jobs)
             # With batches there may be more: a fetch looks only so far ahead.
             if not starts or (len(starts) < free and all(len(jobs) == 1 for jobs in starts)):
                 break
-        if self.wait and not self._stop_event.is_set():
-            self._alarm = asyncio.create_task(self._wake_when_due(), name="wake when due")
-
-    async def _fetch(self, starts: int, batch_sizes: dict[str, int]) -> list[list[FetchedJob]]:
-        """Fetch jobs, trying for as long as it takes while the database cannot be reached."""
-        backoff = Backoff("No jobs can be fetched", "Jobs can be fetched again")
-        while not self._stop_event.is_set():
-            try:
-                if self.worker_id is None:
-                    self.worker_id = await self.app.job_manager.register_worker()
-                fetched = await self.app.job_manager.fetch_jobs(
-                    self.queues, self.worker_id, starts=starts, batch_sizes=batch_sizes
-                )
-            except ConnectorException as error:
-                if isinstance(error.__cause__, ForeignKeyViolation):
-                    # Somebody took this worker for dead, and deleted its row.
-                    self.worker_id = None
-                    continue
-                pause = backoff.after(error)
-                await utils.wait_any(asyncio.sleep(pause), self._stop_event.wait())
-            else:
-                backoff.succeeded()
-                return fetched
-        return []
+        if self.wait and self.takes_jobs:
+            self._alarm.set()
 
     def _start(self, jobs: list[FetchedJob]) -> None:
         attempts = [Attempt(job) for job in jobs]
@@ -128,13 +244,12 @@ class Worker(StockWorker):
             execution.run(self, attempts), name=f"run {jobs[0].task_name}[{jobs[0].id}]"
         )
         self._running_jobs[task] = self.context_of(attempts[0])
-        if len(attempts) > 1:
-            self._batches[task] = attempts
-        task.add_done_callback(partial(self._free_slot, attempts))
+        self._starts[task] = attempts
+        task.add_done_callback(self._free_slot)
 
-    def _free_slot(self, attempts: list[Attempt], task: asyncio.Task[None]) -> None:
+    def _free_slot(self, task: asyncio.Task[None]) -> None:
         del self._running_jobs[task]
-        self._batches.pop(task, None)
+        attempts = self._starts.pop(task)
         for attempt in attempts:
             self._job_ids_to_abort.pop(attempt.job.id, None)
         if any(attempt.job.lock for attempt in attempts):
@@ -144,42 +259,19 @@ class Worker(StockWorker):
         if not task.cancelled() and (error := task.exception()):
             logger.error("Running a job failed in an unforeseen way.", exc_info=error)
 
-    async def _wake_when_due(self) -> None:
-        """Look for jobs again when the next scheduled one is due; cancelled when there are some."""
-        # There may be something to do again in a moment: then nobody need ask.
-        await asyncio.sleep(PAUSE)
-        # A query is not cancelled halfway: that costs more than its answer.
-        seconds = await asyncio.shield(self._seconds_until_due())
-        if seconds is not None and seconds < self.fetch_job_polling_interval:
-            await asyncio.sleep(max(seconds, 0))
-            self._new_job_event.set()
+    # What those who run its jobs ask of it
 
-    async def _seconds_until_due(self) -> float | None:
-        try:
-            # A job may have become due since the last fetch looked.
-            since = time.monotonic() - self._fetched_at
-            return await self.app.job_manager.seconds_until_due(self.queues, since=since)
-        except ConnectorException:
-            return None  # There is the poll.
+    def starts_in_hand(self) -> list[asyncio.Task[None]]:
+        """Return what runs and has not been acknowledged: a slot each."""
+        return list(self._starts)
 
-    def _batch_sizes(self) -> dict[str, int]:
-        batches = ((name, batch_of(task)) for name, task in self.app.tasks.items())
-        return {name: batch.max_size for name, batch in batches if batch and batch.max_size > 1}
+    def jobs_in_hand(self) -> list[FetchedJob]:
+        """Return the jobs that have been started and not acknowledged."""
+        return [attempt.job for attempt in self.attempts_in_hand()]
 
-    async def _write(self, rows: Mapping[int, JSONDict]) -> dict[int, str]:
-        return await self.app.job_manager.finish_attempts(self.worker_id, self.label, rows)
-
-    async def owned(self, jobs: list[FetchedJob]) -> set[int]:
-        """Return the ids of those jobs that are still this worker's, waiting for the database."""
-        backoff = Backoff("Lost transactions cannot be looked up", "They can be looked up again")
-        while True:
-            try:
-                owned = await self.app.job_manager.owned_jobs(self.worker_id, jobs)
-            except ConnectorException as error:
-                await asyncio.sleep(backoff.after(error))
-            else:
-                backoff.succeeded()
-                return owned
+    def attempts_in_hand(self) -> list[Attempt]:
+        """Return the attempts that have been started and not acknowledged."""
+        return [attempt for attempts in self._starts.values() for attempt in attempts]
 
     def context_of(self, attempt: Attempt) -> JobContext:
         """Return the context of an attempt, as tasks and middleware know it."""
@@ -201,18 +293,18 @@ class Worker(StockWorker):
         """Return the middleware around a task, outermost first."""
         return self._resolve_task_middlewares(task, is_async)
 
-    def _abort_job(
-        self, process_job_task: asyncio.Task[Any], context: JobContext, reason: AbortReason
-    ) -> None:
-        super()._abort_job(process_job_task, context, reason)
-        if reason is AbortReason.SHUTDOWN:
-            for attempt in self._batches.get(process_job_task, []):
-                self._job_ids_to_abort.setdefault(attempt.job.id, reason)
+    def abort_all(self) -> None:
+        """Ask all jobs that run to end, as the worker stops; coroutines are cancelled."""
+        by_users = dict(self._job_ids_to_abort)
+        for task, context in list(self._running_jobs.items()):
+            self._abort_job(task, context, AbortReason.SHUTDOWN)
+            for attempt in self._starts[task]:
+                self._job_ids_to_abort[attempt.job.id] = AbortReason.SHUTDOWN
+        self._job_ids_to_abort |= by_users
 
     def _handle_abort_jobs_requested(self, job_ids: Iterable[int]) -> None:
         super()._handle_abort_jobs_requested(job_ids)
         wanted = set(job_ids)
-        for attempts in self._batches.values():
-            for attempt in attempts:
-                if attempt.job.id in wanted:
-                    self._job_ids_to_abort.setdefault(attempt.job.id, AbortReason.USER_REQUEST)
+        for attempt in self.attempts_in_hand():
+            if attempt.job.id in wanted:
+                self._job_ids_to_abort.setdefault(attempt.job.id, AbortReason.USER_REQUEST)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SQL = Path(__file__).parent / "sql"
 UNIQUE_VIOLATION = "23505"  # PostgreSQL's error code
+# How often a verb is tried while jobs with the same queueing locks come and go.
+MOST_TRIES = 10
 
 STATES = {"todo": "waiting", "doing": "running"}  # the others are words already
 
@@ -89,16 +91,20 @@ class JobQuerySet(models.QuerySet["Job"]):
         raise ReadOnlyModel(BY_VERBS)
 
     def perform(self, verb: Verb) -> Verdict:
+        tries = 0
         while True:
+            tries += 1
             try:
                 with transaction.atomic(using=self.db):
                     verdict = self.select_for_update(of=("self",)).judge(verb)
                     if verdict.jobs:
                         self._execute(verb, verdict.jobs)
             except IntegrityError as error:
-                if getattr(error.__cause__, "sqlstate", None) != UNIQUE_VIOLATION:
+                # Meanwhile a job with the queueing lock of one of these was deferred. It is seen
+                # now, unless the caller's transaction sees things as they were when it began.
+                sqlstate = getattr(error.__cause__, "sqlstate", None)
+                if sqlstate != UNIQUE_VIOLATION or tries == MOST_TRIES:
                     raise
-                # Meanwhile a job with the queueing lock of one of these was deferred: seen now.
             else:
                 return verdict
 

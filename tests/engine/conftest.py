@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # So that its assertions tell what they have seen.
-pytest.register_assert_rewrite("tests.engine.machine")
+pytest.register_assert_rewrite("tests.engine.machine", "tests.engine.people")
 
 
 def manager() -> JobManager:

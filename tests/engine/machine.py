@@ -1,4 +1,4 @@
-"""Producers, workers and people who do whatever comes to mind, and a model that follows them."""
+"""Producers and workers beside people, who all do whatever comes to mind; a model follows them."""
 
 from __future__ import annotations
 
@@ -8,55 +8,35 @@ from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from procrastinate.exceptions import AlreadyEnqueued
-from procrastinate.jobs import Job as DeferredJob
 from procrastinate.manager import JobManager as StockJobManager
 
-from joblogs import verbs
 from joblogs.models import Job, JobLog, JobQueue
 from tests.engine.conftest import job_ids, manager
-from tests.engine.model import (
-    ENDED,
-    NOW,
-    PAST,
-    Fetched,
-    Model,
-    ModelJob,
-    Retry,
-    row_of,
-)
-from tests.engine.strategies import QUEUES, deferred_jobs, retries, some_queues, times
+from tests.engine.model import MOST_DEATHS, NOW, PAST, Fetched, ModelJob, Retry, row_of
+from tests.engine.people import People
+from tests.engine.strategies import deferred_jobs, retries, some_queues
+from tests.engine.tables import execute, job_rows, log_rows
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from procrastinate.jobs import Job as DeferredJob
 
 WORKERS = 2
 
 numbers = st.integers(0, WORKERS - 1)
 
 
-class Fleet(RuleBasedStateMachine):
+class Fleet(People):
     """Producers, workers and people at one database, and a model of it."""
 
     def __init__(self) -> None:
         super().__init__()
         JobLog.objects.all().delete()
         JobQueue.objects.all().delete()
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE procrastinate_jobs, procrastinate_workers CASCADE")
-        self.model = Model()
+        execute("TRUNCATE procrastinate_jobs, procrastinate_workers CASCADE")
         self.workers = [self._new_worker() for _ in range(WORKERS)]
-        #: All that was ever fetched, the latest last.
-        self.fetched: list[Fetched] = []
 
     def _new_worker(self) -> int:
         return async_to_sync(manager().register_worker)()
@@ -139,7 +119,6 @@ class Fleet(RuleBasedStateMachine):
         outcome=st.sampled_from(["succeeded", "failed", "aborted"]),
         delete=st.sampled_from([False, False, True]),
         retry=st.none() | retries,
-        at=times,
     )
     def end(
         self,
@@ -148,18 +127,17 @@ class Fleet(RuleBasedStateMachine):
         outcome: str,
         delete: bool,
         retry: Retry | None,
-        at: datetime,
     ) -> None:
         """End attempts: running ones, and some that are another worker's or have been ended."""
         running, taken_away = self.model.with_status("doing"), self._taken_away()
         if how == "rescue" and running:
             job = data.draw(st.sampled_from(running), "its job")
-            self._rescue(job.id, job.attempts, job.worker, at)
+            self._lose(job.id, job.worker)
         elif how == "too late" and taken_away:
             # Somebody, perhaps the same worker, runs the job again by now.
             attempt = data.draw(st.sampled_from(taken_away), "the attempt")
             if delete:
-                self._rescue(attempt.job, attempt.attempts, attempt.worker, at)
+                self._lose(attempt.job, attempt.worker)
             else:
                 self._finish(attempt.worker, [attempt], outcome, False, retry)
         else:
@@ -196,87 +174,58 @@ class Fleet(RuleBasedStateMachine):
         expected = self.model.finish(worker, attempts, outcome, delete=delete, retry=retry)
         assert verdicts == expected
 
+    def _lose(self, job_id: int, worker: int | None) -> None:
+        """Give back a job of a worker's (of nobody's, when None), if it is running there."""
+        verdicts = execute(
+            "SELECT job, verdict FROM joblogs_lose_jobs_v1(%s, 'it', ARRAY[%s::bigint], %s)",
+            *(worker, job_id, MOST_DEATHS),
+        )
+        job = self.model.jobs[job_id]
+        is_its = (job.status, job.worker) == ("doing", worker)
+        refused = self.model.lose(job) if is_its else ""
+        assert verdicts == ([(job_id, refused)] if refused else [])
+
+    @precondition(lambda self: self.model.with_status("doing"))
+    @rule(number=numbers, data=st.data())
+    def rescue(self, number: int, data: st.DataObject) -> None:
+        """Give back the jobs of a silent worker, and of nobody; it may come back to end them."""
+        worker = self.workers[number]
+        seen = data.draw(st.lists(st.sampled_from(self.fetched), max_size=4), "orphans, or once so")
+        attempts = {each.job: each.attempts for each in seen}
+        running = sorted(self.model.with_status("doing"), key=lambda job: job.id)
+        its = [job for job in running if job.worker == worker]
+        orphans = [
+            job for job in running if job.worker is None and attempts.get(job.id) == job.attempts
+        ]
+        execute(
+            "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 day'"
+            " WHERE id = %s",
+            worker,
+        )
+        rescued = execute(
+            "SELECT worker, jobs, ended"
+            "  FROM joblogs_rescue_jobs_v1(3600, %s, %s::bigint[], %s::integer[], 1000)",
+            *(MOST_DEATHS, list(attempts), list(attempts.values())),
+        )
+        for job in [*its, *orphans]:
+            self.model.lose(job)
+        given_back = [(f"worker {worker}", its), *([(None, orphans)] if orphans else [])]
+        assert [(whose, number, set(ended)) for whose, number, ended in rescued] == [
+            (whose, len(jobs), {job.id for job in jobs if job.status != "todo"})
+            for whose, jobs in given_back
+        ]
+        self._replace(number)
+
     @precondition(lambda self: self.model.with_status("doing"))
     @rule(number=numbers)
     def lose_a_worker(self, number: int) -> None:
         """Forget a worker that is silent, as others do; it may come back to end its jobs."""
         async_to_sync(manager().unregister_worker)(self.workers[number])
-        for job in self.model.jobs.values():
-            if job.worker == self.workers[number]:
-                job.worker = None
+        self._replace(number)
+
+    def _replace(self, number: int) -> None:
+        self.model.forget(self.workers[number])
         self.workers[number] = self._new_worker()
-
-    def _rescue(self, job_id: int, attempts: int, worker: int | None, at: datetime) -> None:
-        stalled = DeferredJob(
-            id=job_id,
-            attempts=attempts,
-            worker_id=worker,
-            task_name="one",
-            queue="default",
-            lock=None,
-            queueing_lock=None,
-        )
-        async_to_sync(manager().retry_job)(stalled, retry_at=at)
-        job = self.model.jobs[job_id]
-        if (job.status, job.worker, job.attempts) == ("doing", worker, attempts):
-            self.model.give_back(job, Retry(at), "lost")
-
-    @precondition(lambda self: self.fetched)
-    @rule(queue=st.sampled_from(QUEUES))
-    def pause_or_resume(self, queue: str) -> None:
-        if queue in self.model.paused:
-            JobQueue.objects.resume(queue)
-        else:
-            JobQueue.objects.pause(queue)
-        self.model.paused ^= {queue}
-
-    @precondition(lambda self: self.fetched and self.model.jobs)
-    @rule(
-        data=st.data(),
-        verb=st.sampled_from(["cancel", "abort", "abort", "run_now", "delete", "retry"]),
-    )
-    def use_a_verb(self, data: st.DataObject, verb: str) -> None:
-        fitting = self.model.with_status(*verbs.VERBS[verb].states)
-        job = data.draw(st.sampled_from(fitting or list(self.model.jobs.values())), "a job")
-        chosen = Job.objects.filter(pk=job.id)
-        if verb == "cancel":
-            chosen.cancel()
-            if job.status == "todo":
-                job.status = "cancelled"
-        elif verb == "abort":
-            chosen.abort()
-            if job.status == "doing":
-                job.abort_requested = True
-        elif verb == "run_now":
-            chosen.run_now()
-            if job.status == "todo" and not job.is_due:
-                job.scheduled_at = PAST
-        elif verb == "delete":
-            chosen.delete_ended()
-            if job.status in ENDED:
-                del self.model.jobs[job.id]
-        else:
-            chosen.retry()
-            retriable = job.status in {"failed", "cancelled", "aborted"}
-            if retriable and not self.model.is_queued(job.queueing_lock):
-                job.status, job.scheduled_at = "todo", PAST
-                job.worker, job.abort_requested = None, False
-
-    @precondition(lambda self: self.model.with_status("doing", "failed"))
-    @rule(data=st.data())
-    def retry_as_stock_does(self, data: st.DataObject) -> None:
-        """Give back or retry a job whoever has it, and leave the worker in its row."""
-        job = data.draw(st.sampled_from(self.model.with_status("doing", "failed")), "a job")
-        if self.model.is_queued(job.queueing_lock):
-            return
-        stock = StockJobManager(manager().connector)
-        if job.status == "doing" and job.abort_requested:
-            stock.retry_job_by_id(job.id, retry_at=PAST)
-            job.status = "failed"
-        elif not job.abort_requested:
-            stock.retry_job_by_id(job.id, retry_at=PAST)
-            job.status, job.scheduled_at = "todo", PAST
-            job.attempts += 1
 
     @invariant()
     def the_next_job_is_due_when_the_model_says(self) -> None:
@@ -288,25 +237,8 @@ class Fleet(RuleBasedStateMachine):
 
     @invariant()
     def the_tables_are_as_the_model(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                SELECT id, task_name, queue_name, priority, lock, queueing_lock,
-                       -- A verb makes jobs due at a time of its own.
-                       CASE
-                           WHEN scheduled_at BETWEEN %(now)s - interval '1 hour' AND now()
-                           THEN %(past)s
-                           ELSE scheduled_at
-                       END,
-                       status::text, attempts, worker_id, abort_requested
-                  FROM procrastinate_jobs
-                """,
-                {"now": NOW, "past": PAST},
-            )
-            rows = cursor.fetchall()
-        assert sorted(rows) == sorted(job.row for job in self.model.jobs.values())
-        logs = JobLog.objects.values_list("job_id", "attempt", "outcome")
-        assert sorted(logs) == sorted(self.model.logs)
+        assert job_rows() == sorted(job.row for job in self.model.jobs.values())
+        assert log_rows() == sorted(self.model.logs)
 
     def teardown(self) -> None:
         """Work off what is left: nothing stays behind."""
@@ -315,7 +247,7 @@ class Fleet(RuleBasedStateMachine):
         for queue in list(self.model.paused):
             self.pause_or_resume(queue)
         for job in self.model.with_status("doing"):
-            self._rescue(job.id, job.attempts, job.worker, PAST)
+            self._lose(job.id, job.worker)
         Job.objects.all().run_now()
         for job in self.model.with_status("todo"):
             job.scheduled_at = job.scheduled_at and PAST

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NOW = datetime.now(UTC).replace(microsecond=0)
 PAST, TOMORROW, NEXT_WEEK = (NOW + timedelta(days=days) for days in (-1, 1, 7))
 
+# Workers that may die over a job, which fails with the last of them.
+MOST_DEATHS = 2
+
 ENDED = ("succeeded", "failed", "cancelled", "aborted")
 
 
@@ -104,12 +107,14 @@ class Model:
         found: list[list[ModelJob]] = []
         open_batches: dict[tuple[str, str], list[ModelJob]] = {}
         for job in self.startable(queues, self.paused):
-            batch = open_batches.get((job.task, job.queue))
+            # A job that was tried before is tried by itself.
+            is_of_a_batch = job.task in sizes and job.attempts == 0
+            batch = open_batches.get((job.task, job.queue)) if is_of_a_batch else None
             if batch is not None and len(batch) < sizes[job.task]:
                 batch.append(job)
                 continue
             found.append([job])
-            if job.task in sizes:
+            if is_of_a_batch:
                 open_batches[job.task, job.queue] = found[-1]
         del found[starts:]
         for job in (job for jobs in found for job in jobs):
@@ -165,6 +170,25 @@ class Model:
         job.queue = retry.queue or job.queue
         job.lock = retry.lock or job.lock
         return ""
+
+    def lose(self, job: ModelJob) -> str:
+        """End the attempt of a job whose worker died; return why there is no other, if so."""
+        if job.abort_requested:
+            self._end(job, "aborted", "lost")
+        elif self._deaths(job) + 1 >= MOST_DEATHS:
+            self._end(job, "failed", "lost")
+        else:
+            return self.give_back(job, Retry(PAST), "lost")
+        return ""
+
+    def _deaths(self, job: ModelJob) -> int:
+        return sum((of, outcome) == (job.id, "lost") for of, _, outcome in self.logs)
+
+    def forget(self, worker: int) -> None:
+        """Delete a worker's row, which takes all its jobs away from it."""
+        for job in self.jobs.values():
+            if job.worker == worker:
+                job.worker = None
 
     def _end(self, job: ModelJob, status: str, outcome: str) -> None:
         job.status, job.worker, job.abort_requested = status, None, False

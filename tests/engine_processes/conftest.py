@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
-from procrastinate.exceptions import AlreadyEnqueued
 
-from joblogs.tasks import rescue_stalled_jobs
 from tests.engine_processes.gate import Gate
 from tests.engine_processes.listener import Listener
 from tests.processes import Process, database_url
@@ -75,29 +72,29 @@ def gate(start: Callable[..., Process]) -> Iterator[Gate]:
 
 
 def count_listening() -> int:
-    """Return how many workers listen."""
+    """Return how many workers listen: each locks its id on the connection that does."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND state = 'idle' AND query ILIKE %s",
-            ['%listen "procrastinate%'],
+            """
+            SELECT count(*)
+              FROM procrastinate_workers AS worker
+              JOIN pg_locks AS lock
+                ON lock.locktype = 'advisory'
+               AND lock.classid::bigint << 32 | lock.objid::bigint
+                 = joblogs_worker_lock_v1(worker.id)
+             WHERE lock.granted
+               AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """
         )
         return int(cursor.fetchone()[0])
 
 
 @pytest.fixture
 def rescue(start: Callable[..., Process]) -> Callable[..., Process]:
-    """Give back the jobs of dead workers, by a new worker with these flags."""
+    """Give back the jobs of dead workers, by a new worker with these flags that does so soon."""
 
     def by_a_new_worker(*flags: str) -> Process:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE procrastinate_workers SET last_heartbeat = now() - '1 h'::interval"
-            )
-        worker = start(*flags)
-        with suppress(AlreadyEnqueued):  # by the worker, as a minute has begun
-            rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
-        return worker
+        return start("--heartbeat-interval", "0.2", "--dead-after", "1", *flags)
 
     return by_a_new_worker
 

@@ -105,7 +105,7 @@ def test_a_worker_survives_the_loss_of_the_connection_that_its_heartbeat_would_u
     start: Callable[..., Process],
 ) -> None:
     # So often that the connection counts as used a moment ago.
-    worker = start(*SELDOM, "-q", "default", HEARTBEAT_SECONDS="0.5")
+    worker = start(*SELDOM, "-q", "default", "--heartbeat-interval", "0.5")
     for number in range(1, 4):
         terminate_all_connections()
         beat = last_heartbeat()

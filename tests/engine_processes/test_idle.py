@@ -55,7 +55,7 @@ def test_an_idle_worker_makes_no_more_than_one_query_a_second(
     before = len(statements())
     time.sleep(SECONDS)  # of doing nothing, which is what this is about
     during = statements()[before:]
-    assert any("procrastinate_update_heartbeat" in line for line in during)
+    assert any("joblogs_heartbeat_v1" in line for line in during)
     assert any("joblogs_fetch_jobs_v1" in line for line in during)
     assert len(during) <= SECONDS, "\n".join(during)
 

@@ -121,7 +121,7 @@ def test_a_lock_that_a_rescue_frees_wakes_who_waits_behind_it(
     job("note", lock="only one", queue="low").defer(number=2)
     start(*SELDOM, "-q", "low")
     rescue(*SELDOM, "-q", "high")
-    wait_for(lambda: Job.objects.get(pk=lost).status == "failed")
+    wait_for(lambda: Job.objects.get(pk=lost).status == "aborted")
     wait_for(lambda: effects() == [2])
 
 

@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     AnyTask = Task[..., Any, ...]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_periodic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no minute that passes add jobs of its own."""
-    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
+# Options of a worker that looks soon for the jobs of others that died, and for jobs of nobody.
+SOON = {"update_heartbeat_interval": 0.2, "stalled_worker_timeout": 1.0}
 
 
 @pytest.fixture
@@ -131,6 +129,19 @@ def elsewhere(query: str, *parameters: object) -> list[tuple[Any, ...]]:
     with psycopg.connect(database_url(), autocommit=True) as other:
         cursor = other.execute(query.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
+
+
+def give_to_a_worker(*job_ids: int) -> int:
+    """Have jobs run in a worker that has been silent for a minute, and return its id."""
+    [(worker,)] = elsewhere(
+        "INSERT INTO procrastinate_workers (last_heartbeat)"
+        " VALUES (now() - interval '1 minute') RETURNING id"
+    )
+    elsewhere(
+        "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE id = ANY (%s)",
+        *(worker, list(job_ids)),
+    )
+    return int(worker)
 
 
 def outcomes(job_id: int) -> list[tuple[int, str]]:

@@ -58,6 +58,7 @@ def test_a_batch_that_outlives_the_grace_of_a_stop_is_told_for_all_its_jobs(
     task = batch(obey, retry=3)
     job_ids = [task.defer(n=n) for n in range(3)]
     run_worker(until=lambda: begun, shutdown_graceful_timeout=0.1)
-    assert begun == [3, 1, 1, 1]
-    # Given back, as the worker is to blame.
+    # Given back, as the worker is to blame; it begins nothing any more.
+    assert begun == [3]
     assert statuses(*job_ids) == ["todo"] * 3
+    assert [outcomes(pk) for pk in job_ids] == [[(1, "aborted")]] * 3

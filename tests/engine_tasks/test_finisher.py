@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BEGINNING = "Ended jobs wait for the database"
-END = "Ended jobs are written down again"
+BEGINNING = "PostgreSQL cannot be used"
+END = "PostgreSQL can be used again"
 
 
 class Refusal:
@@ -111,9 +111,15 @@ def test_ended_jobs_are_kept_while_the_database_refuses_and_written_once(
     assert [Job.objects.get(pk=pk).attempts for pk in job_ids] == [1] * 8
     assert [JobLog.objects.get(job_id=pk).result for pk in job_ids] == list(range(8))
     assert len(lines("tests.work")) == 8
-    messages = [record.getMessage() for record in caplog.records]
-    assert sum(message.startswith(BEGINNING) for message in messages) == 1
-    assert sum(message.startswith(END) for message in messages) == 1
+    told = [
+        word
+        for record in caplog.records
+        for word in (BEGINNING, END)
+        if record.getMessage().startswith(word)
+    ]
+    # Others, such as the look for jobs to abort, get through meanwhile.
+    assert told
+    assert told == [BEGINNING, END] * (len(told) // 2)
 
 
 def test_what_was_handed_in_first_is_written_first(

@@ -16,8 +16,7 @@ from procrastinate.exceptions import JobAborted
 from joblogs.engine.immediate import run_now
 from joblogs.models import Job, JobLog
 from joblogs.redaction import MASK
-from joblogs.tasks import rescue_stalled_jobs
-from tests.engine_tasks.conftest import elsewhere, outcomes
+from tests.engine_tasks.conftest import SOON, elsewhere, give_to_a_worker, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,21 +174,14 @@ def test_a_job_that_is_aborted_is_on_record_as_aborted(
 
 
 def test_an_attempt_whose_worker_died_is_on_record_as_lost(
-    task: Callable[..., Any], run_jobs: Callable[..., None]
+    task: Callable[..., Any], run_worker: Callable[..., None]
 ) -> None:
     def work() -> None: ...
 
     pk = task(work, queue="beds").defer()
-    [(worker,)] = elsewhere(
-        "WITH worker AS (INSERT INTO procrastinate_workers (last_heartbeat)"
-        " VALUES (now() - interval '35 seconds') RETURNING id)"
-        " UPDATE procrastinate_jobs SET status = 'doing', worker_id = worker.id FROM worker"
-        " RETURNING worker.id"
-    )
+    worker = give_to_a_worker(pk)
     elsewhere("UPDATE procrastinate_events SET at = at - interval '1 minute'")
-    rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
-    run_jobs(stalled_worker_timeout=3_600)
-    run_jobs(stalled_worker_timeout=3_600)
+    run_worker(until=lambda: len(outcomes(pk)) == 2, **SOON)
     assert outcomes(pk) == [(1, "lost"), (2, "succeeded")]
     lost = JobLog.objects.get(outcome="lost")
     assert (lost.worker, lost.task_name, lost.queue_name) == (
@@ -197,22 +189,12 @@ def test_an_attempt_whose_worker_died_is_on_record_as_lost(
         "tests.work",
         "beds",
     )
+    assert (lost.error_class, lost.error_message) == (
+        "joblogs.WorkerDied",
+        "Its worker died while it was running.",
+    )
     assert timedelta(seconds=59) < lost.finished_at - lost.started_at < timedelta(seconds=90)
-    rescue = JobLog.objects.get(task_name=rescue_stalled_jobs.name)
-    assert rescue.result == f"rescued jobs {pk}"
     assert Job.objects.get(pk=pk).attempts == 2
-
-
-def test_a_rescue_that_comes_too_late_changes_nothing(
-    task: Callable[..., Any], run_jobs: Callable[..., None]
-) -> None:
-    pk = task(lambda: None).defer()
-    [(worker,)] = elsewhere("INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id")
-    elsewhere("UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s", worker)
-    rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
-    run_jobs(stalled_worker_timeout=3_600)
-    assert outcomes(pk) == []
-    assert Job.objects.get(pk=pk).worker_id == worker
 
 
 NASTY = "a\0b\ud800c\udfff"

@@ -11,12 +11,11 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
-from procrastinate.contrib.django import app
 
 from accounts.models import User
 from joblogs.engine.retry import ExponentialBackoff
 from joblogs.models import Job, UserLog
-from joblogs.tasks import create_user_log, rescue_stalled_jobs
+from joblogs.tasks import create_user_log
 from tests.conftest import jobs_of
 from tests.processes import database_url
 
@@ -207,57 +206,6 @@ def test_an_asynchronous_task_creates_users_with_their_jobs_too(
     assert UserLog.objects.get().user.username == "alice"
 
 
-@pytest.mark.parametrize(("silent_for", "logs"), [(35, 1), (15, 0)], ids=["dead", "alive"])
-def test_jobs_of_a_worker_silent_for_half_a_minute_run_again(
-    run_jobs: Callable[..., None], silent_for: int, logs: int
-) -> None:
-    user = User.objects.create_user("alice")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "WITH worker AS (INSERT INTO procrastinate_workers (last_heartbeat)"
-            " VALUES (now() - %s * interval '1 second') RETURNING id)"
-            " UPDATE procrastinate_jobs SET status = 'doing', worker_id = worker.id FROM worker",
-            [silent_for],
-        )
-    rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
-    # Not even the worker's own start may take the silent one for dead.
-    run_jobs(stalled_worker_timeout=3_600)
-    run_jobs(stalled_worker_timeout=3_600)
-    assert UserLog.objects.filter(user=user).count() == logs
-
-
-def test_a_job_that_cannot_be_rescued_does_not_keep_the_others(
-    run_jobs: Callable[..., None], task: Callable[..., Any]
-) -> None:
-    def idle() -> None:
-        pass
-
-    first = User.objects.create_user("alice")
-    idle_task = task(idle)
-    blocked = idle_task.configure(queueing_lock="one").defer()
-    last = User.objects.create_user("bob")
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE procrastinate_jobs SET status = 'doing'")
-    # Its queueing lock is taken by a job that waits.
-    idle_task.configure(queueing_lock="one", schedule_in={"hours": 1}).defer()
-    rescue = rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
-    run_jobs()
-    run_jobs()
-    assert Job.objects.get(pk=blocked).status == "failed"
-    assert sorted(UserLog.objects.values_list("user_id", flat=True)) == [first.pk, last.pk]
-    assert Job.objects.get(pk=rescue).status == "succeeded"
-
-
-def test_a_rescue_goes_ahead_of_a_backlog(
-    run_jobs: Callable[..., None], lines: Callable[..., list[logging.LogRecord]]
-) -> None:
-    User.objects.bulk_create([User(username=f"user{number}") for number in range(20)])
-    rescue_stalled_jobs.configure(task_kwargs={"timestamp": 0}).defer()
-    run_jobs(concurrency=1)
-    [rescue, *_] = lines(rescue_stalled_jobs.name)
-    assert rescue.created < min(line.created for line in lines(create_user_log.name))
-
-
 def test_one_job_is_found_by_its_user_through_an_index_among_many() -> None:
     User.objects.bulk_create([User(username=f"user{number}") for number in range(3_000)])
     user = User.objects.latest("id")
@@ -266,10 +214,6 @@ def test_one_job_is_found_by_its_user_through_an_index_among_many() -> None:
     plan = Job.objects.about_user(user.pk).explain()
     assert "joblogs_jobs_about_user_idx" in plan
     assert [job.args for job in Job.objects.about_user(user.pk)] == [{"user_id": user.pk}]
-
-
-def test_a_periodic_task_is_registered_for_the_supervision_of_workers() -> None:
-    assert app.periodic_registry.periodic_tasks
 
 
 def test_a_task_can_know_its_job(run_jobs: Callable[..., None], task: Callable[..., Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import User
+from joblogs.engine.stopping import ONE_REQUEST
 from joblogs.models import JobLog, UserLog, Worker
 from joblogs.processes import next_pause
 from joblogs.tasks import create_user_log
@@ -121,7 +123,7 @@ def test_two_workers_write_one_log_for_each_user_and_stop_with_status_0(
     assert list(fleet.workers) == ["worker-1", "worker-2"]
     for name, process in fleet.workers.items():
         assert f"{name} (process {process}) ended with status 0" in fleet.log
-        assert f"procrastinate.worker.{name}: Stopped worker on queues high, default" in fleet.log
+    assert fleet.log.count("Stopped worker on queues high, default") == 2
     assert "SIGTERM received" in fleet.log
     assert "Traceback" not in fleet.log
 
@@ -139,26 +141,33 @@ def test_ctrl_c_reaches_each_worker_once_and_what_it_does_is_finished(
     with unfinished_jobs():
         user = create_user_in_work("alice")
         os.killpg(fleet.process.pid, signal.SIGINT)
-        wait_for(lambda: "Waiting for job to finish" in fleet.log)
-        # A second signal would have reached it by then, and ended it with another status.
+        wait_for(lambda: "Waiting for jobs to end" in fleet.log)
+        # That of the other one, which had nothing to do.
         wait_for(lambda: "ended with status 0" in fleet.log)
     assert fleet.process.wait(timeout=60) == 0
     assert fleet.log.count("SIGINT received") == 1
+    assert fleet.log.count("Stop requested") == 2
+    assert "once more" not in fleet.log
     assert [job.status for job in jobs_of(user.pk)] == ["succeeded"]
     assert_one_log_each([user])
 
 
-def test_a_second_signal_is_handed_on_too(start_fleet: Callable[..., FleetProcess]) -> None:
+def test_a_second_signal_is_handed_on_too_and_what_is_not_finished_is_given_back(
+    start_fleet: Callable[..., FleetProcess],
+) -> None:
     fleet = start_fleet()
     with unfinished_jobs():
-        create_user_in_work("alice")
+        user = create_user_in_work("alice")
         # That of a terminal that was closed.
         fleet.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "Waiting for job to finish" in fleet.log)
+        wait_for(lambda: "Waiting for jobs to end" in fleet.log)
+        time.sleep(ONE_REQUEST + 0.1)  # the distance of the signals is what this is about
         fleet.process.send_signal(signal.SIGTERM)
-        # One of them did not end in order.
-        assert fleet.process.wait(timeout=60) == 128 + signal.SIGTERM
-    assert "ended with signal Terminated" in fleet.log
+        assert fleet.process.wait(timeout=20) == 0
+        assert [job.status for job in jobs_of(user.pk)] == ["todo"]
+    assert "Asked to stop once more: leaving now" in fleet.log
+    assert Worker.objects.count() == 0
+    assert not UserLog.objects.exists()
 
 
 def test_workers_that_are_killed_or_stopped_by_somebody_are_replaced(
@@ -223,7 +232,7 @@ def test_one_process_is_a_worker_without_a_parent(
     User.objects.create_user("alice")
     assert wait_for(processes_at_work) == [worker.process.pid]
     assert worker.stop() == 0
-    assert "procrastinate.worker.worker: Stopped worker" in worker.log
+    assert "Stopped worker on all queues" in worker.log
     assert "joblogs.processes" not in worker.log
 
 

@@ -12,10 +12,9 @@ from procrastinate.contrib.django import app
 
 from joblogs.models import PeriodicTask, Worker
 from joblogs.periodic import schedules
-from joblogs.tasks import rescue_stalled_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from django.test import Client
 
@@ -51,6 +50,19 @@ def worker(make_job: Callable[..., Job]) -> int:
     return int(pk)
 
 
+@pytest.fixture
+def periodic_task(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a task that is due every minute, and the only one."""
+    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name="tests.every_minute")
+    def every_minute(timestamp: int) -> None: ...
+
+    yield "tests.every_minute"
+    del app.tasks["tests.every_minute"]
+
+
 def test_workers_are_listed_with_the_jobs_they_run(as_administrator: Client, worker: int) -> None:
     response: Any = as_administrator.get(WORKERS)
     [listed] = response.context["cl"].result_list
@@ -66,25 +78,27 @@ def test_a_worker_that_is_silent_is_not_alive(silent_for: int, is_alive: bool) -
     assert Worker(last_heartbeat=heard_of).is_alive == is_alive
 
 
-def test_periodic_tasks_are_listed_also_when_they_never_ran(as_administrator: Client) -> None:
+def test_periodic_tasks_are_listed_also_when_they_never_ran(
+    as_administrator: Client, periodic_task: str
+) -> None:
     page = as_administrator.get(PERIODIC).content.decode()
-    assert rescue_stalled_jobs.name in page
+    assert periodic_task in page
     assert "<code>* * * * *</code>" in page
     assert "never" in page
 
 
 def test_a_periodic_task_is_shown_with_its_last_job(
-    as_administrator: Client, make_job: Callable[..., Job]
+    as_administrator: Client, make_job: Callable[..., Job], periodic_task: str
 ) -> None:
     job = make_job("succeeded")
-    note_deferral(rescue_stalled_jobs.name, 60, job.pk)
+    note_deferral(periodic_task, 60, job.pk)
     note_deferral("tasks.of_old_code", 120)
     by_name = {schedule.task_name: schedule for schedule in schedules()}
-    rescue, old = by_name[rescue_stalled_jobs.name], by_name["tasks.of_old_code"]
-    assert rescue.last_job_id == job.pk
-    assert rescue.last_at is not None
-    assert rescue.next_at is not None
-    assert (rescue.last_at.timestamp(), rescue.next_at.timestamp() % 60) == (60, 0)
+    known, old = by_name[periodic_task], by_name["tasks.of_old_code"]
+    assert known.last_job_id == job.pk
+    assert known.last_at is not None
+    assert known.next_at is not None
+    assert (known.last_at.timestamp(), known.next_at.timestamp() % 60) == (60, 0)
     assert (old.cron, old.next_at, old.last_job_id) == (None, None, None)
     page = as_administrator.get(PERIODIC).content.decode()
     assert f'<a href="/admin/joblogs/job/{job.pk}/change/">{job.pk}</a>' in page

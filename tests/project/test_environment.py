@@ -13,7 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
-from project.environment import database, secret_key
+from project.environment import SIGNS_OF_LIFE, database, secret_key
 from tests.processes import ROOT
 
 HERE = Path("/checkout")
@@ -37,7 +37,7 @@ def test_without_a_url_the_embedded_server_is_used(monkeypatch: pytest.MonkeyPat
                 "PASSWORD": "s@crt",
                 "HOST": "db.example.org",
                 "PORT": "5433",
-                "OPTIONS": {"connect_timeout": 5},
+                "OPTIONS": SIGNS_OF_LIFE | {"connect_timeout": 5},
             },
         ),
         (
@@ -47,7 +47,7 @@ def test_without_a_url_the_embedded_server_is_used(monkeypatch: pytest.MonkeyPat
                 "USER": "",
                 "HOST": "/run/postgresql",
                 "PORT": "",
-                "OPTIONS": {"sslmode": "require", "connect_timeout": "3"},
+                "OPTIONS": SIGNS_OF_LIFE | {"sslmode": "require", "connect_timeout": "3"},
             },
         ),
     ],
@@ -59,6 +59,28 @@ def test_a_url_is_read_as_libpq_reads_it(
     entry = database(Env(), HERE)
     assert entry.items() >= expected.items()
     assert "EMBEDDED" not in entry
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_behind_a_pooler_of_transactions_there_are_no_server_side_cursors(
+    monkeypatch: pytest.MonkeyPatch, pooled: bool
+) -> None:
+    monkeypatch.setenv("TRANSACTION_POOLING", str(pooled).lower())
+    assert database(Env(), HERE)["DISABLE_SERVER_SIDE_CURSORS"] is pooled
+
+
+def test_servers_that_are_gone_are_noticed_unless_the_url_has_its_own_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://db.example.org/jobs?keepalives_idle=60")
+    options = database(Env(), HERE)["OPTIONS"]
+    assert options == {
+        "connect_timeout": 5,
+        "keepalives_idle": "60",
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 11_000,
+    }
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def examples(db: None) -> dict[type[Model], Model]:
         cursor.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
         cursor.execute(
             "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, periodic_id)"
-            " VALUES ('joblogs.tasks.rescue_stalled_jobs', 0, '')"
+            " VALUES ('tests.every_minute', 0, '')"
         )
     models = {address.model for address in all_addresses() if address.model}
     found = {model: model._default_manager.order_by("-pk").first() for model in models}

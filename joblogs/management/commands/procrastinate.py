@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import sys
 from typing import Any
 
 from django.core.management.base import CommandError
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.management.commands import procrastinate
+from procrastinate.exceptions import ConnectorException
 from procrastinate.worker import WORKER_NAME
+from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 
 from joblogs.processes import Fleet, follow
 
@@ -30,6 +33,23 @@ class Command(procrastinate.Command):
             help="Number of such workers to run, each in a process with the given concurrency; "
             "one that dies is started again, and SIGTERM, SIGINT or SIGHUP stops all of them",
         )
+        worker.add_argument(
+            "--heartbeat-interval",
+            dest="update_heartbeat_interval",
+            type=seconds,
+            default=argparse.SUPPRESS,
+            metavar="SECONDS",
+            help="How often to tell that the worker lives, and to look for others that do not",
+        )
+        worker.add_argument(
+            "--dead-after",
+            dest="stalled_worker_timeout",
+            type=seconds,
+            default=argparse.SUPPRESS,
+            metavar="SECONDS",
+            help="Age of a heartbeat after which a worker without its lock is dead, its jobs are "
+            "given back; the same for all workers, several times their interval",
+        )
         # How a fleet tells its processes of itself.
         worker.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
 
@@ -42,7 +62,9 @@ class Command(procrastinate.Command):
             # worker down, and its end most of all.
             gc.collect()
             gc.freeze()
-            super().handle(*args, **options)
+            # A pool tells of each try to connect; a worker tells once that the database is away.
+            logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+            self._run(*args, **options)
             return
         if sys.argv[1:2] != ["procrastinate"]:
             raise CommandError("--processes needs a command line of its own, to run it in each.")
@@ -54,6 +76,29 @@ class Command(procrastinate.Command):
             one_shot=not options.get("wait", defaults.get("wait", True)),
         )
         sys.exit(fleet.run())
+
+    def _run(self, *args: Any, **options: Any) -> None:
+        try:
+            super().handle(*args, **options)
+        except ConnectorException as error:
+            cause = error.__cause__
+            if isinstance(cause, UndefinedTable | UndefinedColumn | UndefinedFunction):
+                raise CommandError(
+                    f"The database is not that of this version ({cause.diag.message_primary}): "
+                    "run manage.py migrate."
+                ) from error
+            raise
+
+
+def seconds(text: str) -> float:
+    """Return the time that a flag is given; raises ArgumentTypeError for what is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if 0 < number < float("inf"):
+        return number
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
 
 
 def at_least_one(text: str) -> int:

@@ -1,0 +1,62 @@
+"""How a worker ends that was asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from procrastinate import utils
+from procrastinate.exceptions import ConnectorException
+
+from joblogs.engine import execution
+
+if TYPE_CHECKING:
+    from joblogs.engine.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+# Seconds in which jobs that were told to end may do so, and in which the rest is given back.
+LAST_WORDS = 1.0
+GIVING_BACK = 2.0
+
+
+async def drain(worker: Worker, leave: asyncio.Event) -> None:
+    """Let the jobs that run come to their end, for as long as there is time; then end them.
+
+    The time is up after the worker's graceful time-out, or when it is told to leave. Then
+    coroutines are cancelled, and what runs on in threads is given back to its queue: threads cannot
+    be ended, but with their process.
+    """
+    if not (running := worker.starts_in_hand()):
+        return
+    logger.info("Waiting for jobs to end: %d", len(worker.jobs_in_hand()))
+    await utils.wait_any(
+        asyncio.wait(running, timeout=worker.shutdown_graceful_timeout), leave.wait()
+    )
+    if not (running := worker.starts_in_hand()):
+        return
+    logger.warning("Stopping jobs that have not ended in time: %d", len(worker.jobs_in_hand()))
+    worker.abort_all()
+    await asyncio.wait(running, timeout=LAST_WORDS)
+    if running := worker.starts_in_hand():
+        worker.left_behind = True
+        await _give_back(worker)
+        for start in running:
+            start.cancel()
+
+
+async def _give_back(worker: Worker) -> None:
+    # What runs on in a thread may still change the attempts themselves.
+    rows = {
+        attempt.job.id: execution.interrupted(attempt).row(worker.delete_jobs)
+        for attempt in worker.attempts_in_hand()
+    }
+    try:
+        async with asyncio.timeout(GIVING_BACK):
+            others = await worker.ownership.end(rows)
+    except (ConnectorException, TimeoutError) as error:
+        reason = error.__cause__ or type(error).__name__
+        logger.warning("Jobs left to be rescued, not given back: %d (%s)", len(rows), reason)
+    else:
+        logger.warning("Jobs given back, to run again: %d", len(rows) - len(others))

@@ -1,0 +1,124 @@
+"""What a worker fetches next, whatever happens to the database."""
+
+from __future__ import annotations
+
+import random
+import time
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from procrastinate import utils
+from procrastinate.exceptions import ConnectorException
+from psycopg.errors import ForeignKeyViolation
+
+from joblogs.engine.batch import batch_of
+from joblogs.engine.contact import Contact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from joblogs.engine.fetched import FetchedJob
+    from joblogs.engine.worker import Worker
+
+    Starts = list[list[FetchedJob]]
+
+# Seconds after a fetch without an answer during which it may still be done: as long as the network
+# keeps what was sent, and the server the statement.
+DOUBT = 60.0
+# How often, in seconds, its jobs are looked for meanwhile.
+PAUSE = 2.0
+# Seconds, spread by chance, after which a job that has to wait for others like it is tried again.
+WAIT = (1.0, 3.0)
+
+
+class Fetcher:
+    """Fetches starts for a worker: single jobs, and batches of batch tasks' first tries.
+
+    A job that was running in as many workers that died as it may but one is on its last chance: of
+    those a worker runs one at a time, so that what ends the process is known.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._manager = worker.app.job_manager
+        batches = ((name, batch_of(task)) for name, task in worker.app.tasks.items())
+        self._sizes = {name: each.max_size for name, each in batches if each and each.max_size > 1}
+        self._refused = Contact(
+            "No jobs can be fetched", "Jobs can be fetched again", any_error=True
+        )
+        self._doubt_until = self._looked_at = float("-inf")
+        self._last_chances: set[int] = set()
+
+    async def fetch(self, starts: int) -> Starts:
+        """Return at most so many starts, once there is a database; none when asked to stop."""
+        while self._worker.takes_jobs:
+            try:
+                found = await self._look_for_lost() or await self._manager.fetch_jobs(
+                    self._worker.queues,
+                    self._worker.worker_id,
+                    starts=starts,
+                    batch_sizes=self._sizes,
+                )
+                found = await self._one_last_chance_at_a_time(found)
+            except ConnectorException as error:
+                self._doubt_until = time.monotonic() + DOUBT
+                self._looked_at = float("-inf")
+                await self._recover(error)
+            else:
+                self._refused.made()
+                return found
+        return []
+
+    async def _recover(self, error: ConnectorException) -> None:
+        if isinstance(error.__cause__, ForeignKeyViolation):
+            # Somebody took this worker for dead, and deleted its row.
+            try:
+                if await self._worker.presence.ensure():
+                    return
+            except ConnectorException as another:
+                error = another
+        contact = self._worker.connector.contact
+        if not contact.waits_for(error):
+            self._refused.lost(error)
+            contact = self._refused
+        await utils.wait_any(contact.wait(error), self._worker.stop_requested())
+
+    async def _look_for_lost(self) -> Starts:
+        """Return the jobs of a fetch whose answer was lost: this worker has them, and runs none."""
+        now = time.monotonic()
+        if now > self._doubt_until or now < self._looked_at + PAUSE:
+            return []
+        known = [job.id for job in self._worker.jobs_in_hand()]
+        lost = await self._manager.taken_jobs(self._worker.worker_id, known)
+        self._looked_at = now
+        return self._as_starts(lost)
+
+    def _as_starts(self, jobs: Iterable[FetchedJob]) -> Starts:
+        starts: Starts = []
+
+        def kind(job: FetchedJob) -> tuple[str, str, int]:
+            size = self._sizes.get(job.task_name, 1) if job.attempts == 0 else 1
+            return job.task_name, job.queue, size
+
+        for (_, _, size), alike in groupby(sorted(jobs, key=kind), key=kind):
+            some = list(alike)
+            starts += [some[at : at + size] for at in range(0, len(some), size)]
+        return starts
+
+    async def _one_last_chance_at_a_time(self, starts: Starts) -> Starts:
+        before_last = settings.JOBLOGS_MOST_DEATHS - 1
+        if before_last < 1:
+            return starts
+        tried = [jobs[0].id for jobs in starts if jobs[0].attempts >= before_last]
+        if not tried:
+            return starts
+        dying = await self._manager.jobs_lost_often(tried, before_last)
+        self._last_chances.intersection_update(job.id for job in self._worker.jobs_in_hand())
+        waiting = [job_id for job_id in tried if job_id in dying]
+        if not self._last_chances:
+            self._last_chances.update(waiting[:1])
+            waiting = waiting[1:]
+        seconds = random.uniform(*WAIT)  # noqa: S311  # spreads waits, no secret
+        gone = await self._manager.put_back(self._worker.worker_id, waiting, seconds=seconds)
+        return [jobs for jobs in starts if jobs[0].id not in gone]

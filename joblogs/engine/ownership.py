@@ -1,0 +1,56 @@
+"""Which of the jobs that a worker fetched are still its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from procrastinate.exceptions import ConnectorException
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from procrastinate.types import JSONDict
+
+    from joblogs.engine.contact import Contact
+    from joblogs.engine.fetched import FetchedJob
+    from joblogs.engine.worker import Worker
+
+T = TypeVar("T")
+
+
+class Ownership:
+    """A worker's hold on its jobs, which also lasts when somebody deletes the worker's row."""
+
+    def __init__(self, worker: Worker, contact: Contact) -> None:
+        self._worker = worker
+        self._contact = contact
+
+    async def end(self, rows: Mapping[int, JSONDict]) -> dict[int, str]:
+        """End attempts, as JobManager.finish_attempts does."""
+        verdicts = await self._finish(rows)
+        lost = {job_id: rows[job_id] for job_id in rows if verdicts.get(job_id) == "not owned"}
+        if lost and await self._worker.presence.ensure():
+            for job_id in lost:
+                del verdicts[job_id]
+            verdicts |= await self._finish(lost)
+        return verdicts
+
+    async def of(self, jobs: list[FetchedJob]) -> set[int]:
+        """Return the ids of those jobs that are still the worker's, waiting for the database."""
+        manager = self._worker.app.job_manager
+        return await self._insist(manager.owned_jobs, self._worker.worker_id, jobs)
+
+    async def regained(self) -> bool:
+        """Tell whether the worker's row was gone, and its jobs with it; both are back then."""
+        return await self._insist(self._worker.presence.ensure)
+
+    async def _insist(self, query: Callable[..., Awaitable[T]], *args: Any) -> T:
+        while True:
+            try:
+                return await query(*args)
+            except ConnectorException as error:
+                await self._contact.wait(error)
+
+    async def _finish(self, rows: Mapping[int, JSONDict]) -> dict[int, str]:
+        worker = self._worker
+        return await worker.app.job_manager.finish_attempts(worker.worker_id, worker.label, rows)

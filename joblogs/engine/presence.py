@@ -1,0 +1,197 @@
+"""How a worker tells that it lives, and looks after the jobs of those that do not any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+import sys
+import time
+from itertools import starmap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.conf import settings
+from procrastinate import utils
+from procrastinate.exceptions import ConnectorException
+from psycopg.types.json import Jsonb
+
+import joblogs
+from joblogs.engine import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from procrastinate.types import JSONDict
+
+    from joblogs.engine.connectors import WorkerConnector
+    from joblogs.engine.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+AT_A_TIME = 1_000  # jobs given back in one statement
+GOODBYE = 2.0  # seconds
+LONGEST_NAME = 128  # characters, in job_workers
+
+#: What a worker's row in job_workers calls what it does.
+RUNNING, QUIET, DRAINING = "running", "quiet", "draining"
+
+
+class Orphan(NamedTuple):
+    """A job that is running for nobody."""
+
+    id: int
+    attempts: int
+
+
+class Presence:
+    """A worker's row in the database: there from `enter` to `leave`.
+
+    With each heartbeat, it also gives back the jobs of workers that died: those whose heartbeat is
+    older than `timeout` seconds and whose lock is free. A worker that has been without the database
+    waits for one `timeout` before it does that, so that the others, who had none either, can tell
+    first that they live.
+    """
+
+    def __init__(self, worker: Worker, connector: WorkerConnector, timeout: float) -> None:
+        self._worker = worker
+        self._connector = connector
+        self._timeout = timeout
+        self._started_at = time.monotonic()
+        self._changed = asyncio.Event()
+        #: When this worker saw which orphan first. Its worker may be about to register again.
+        self._orphans: dict[Orphan, float] = {}
+
+    async def enter(self, stop: asyncio.Event) -> int | None:
+        """Register, as soon as there is a database, and return the id; None when asked to stop."""
+        while not stop.is_set():
+            try:
+                return await self._register()
+            except ConnectorException as error:
+                if not self._connector.contact.waits_for(error):
+                    raise
+                await utils.wait_any(self._connector.contact.wait(error), stop.wait())
+        return None
+
+    async def keep_beating(self) -> None:
+        """Send the heartbeat every few seconds, and when there is something to tell."""
+        while True:
+            self._changed.clear()
+            await self._beat_and_look()
+            await utils.wait_any(
+                asyncio.sleep(self._worker.update_heartbeat_interval), self._changed.wait()
+            )
+
+    def tell(self) -> None:
+        """Have the worker's state told now."""
+        self._changed.set()
+
+    async def ensure(self) -> bool:
+        """Register again if that is needed; tell whether it was."""
+        if await self._beat():
+            return False
+        await self._register()
+        return True
+
+    async def leave(self) -> None:
+        """Unregister, if that can be done now; else others see that the worker is gone."""
+        try:
+            async with asyncio.timeout(GOODBYE):
+                await self._connector.execute_query_async(
+                    query=queries.UNREGISTER_WORKER, worker_id=self._worker.worker_id
+                )
+        except (ConnectorException, TimeoutError):
+            logger.warning("The worker could not say goodbye: others will see that it is gone.")
+
+    async def _register(self) -> int:
+        """Register the worker, again if it was before, and return its id."""
+        worker_id, jobs = self._worker.worker_id, self._worker.jobs_in_hand()
+        row = await self._connector.execute_query_one_async(
+            query=queries.REGISTER_WORKER,
+            worker_id=worker_id,
+            about=Jsonb(self._about()),
+            jobs=[job.id for job in jobs],
+            attempts=[job.attempts for job in jobs],
+        )
+        if worker_id is not None:
+            logger.warning("Somebody took this worker for dead: it has registered again.")
+        registered: int = row["worker_id"]
+        self._connector.locks_for = registered
+        return registered
+
+    async def _beat_and_look(self) -> None:
+        row = await self._beat()
+        if row is None:
+            await self._register()
+            return
+        now = time.monotonic()
+        seen = starmap(Orphan, zip(row["orphans"], row["orphan_attempts"], strict=True))
+        self._orphans = {orphan: self._orphans.get(orphan, now) for orphan in seen}
+        if now - max(self._connector.contact.since, self._started_at) < self._timeout:
+            return
+        orphans = [each for each, since in self._orphans.items() if now - since >= self._timeout]
+        if row["others_are_silent"] or orphans:
+            await self._rescue(orphans)
+
+    async def _beat(self) -> dict[str, Any] | None:
+        """Send the heartbeat; return its answer, or None for a worker that is not registered."""
+        row = await self._connector.execute_query_one_async(
+            query=queries.HEARTBEAT,
+            worker_id=self._worker.worker_id,
+            about=Jsonb(self._about()),
+            timeout=self._timeout,
+        )
+        return row if row["registered"] else None
+
+    async def _rescue(self, orphans: Sequence[Orphan]) -> None:
+        more = True
+        while more:
+            rows = await self._connector.execute_query_all_async(
+                query=queries.RESCUE_JOBS,
+                timeout=self._timeout,
+                most_deaths=settings.JOBLOGS_MOST_DEATHS,
+                orphans=[orphan.id for orphan in orphans],
+                orphan_attempts=[orphan.attempts for orphan in orphans],
+                at_most=AT_A_TIME,
+            )
+            for row in rows:
+                _say_rescued(row["worker"], row["jobs"], row["ended"])
+            more = any(row["jobs"] == AT_A_TIME for row in rows)
+
+    def _about(self) -> JSONDict:
+        worker = self._worker
+        return {
+            "name": (worker.worker_name or "")[:LONGEST_NAME],
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "queues": list(worker.queues) if worker.queues else None,
+            "concurrency": worker.concurrency,
+            "running": len(worker.jobs_in_hand()),
+            "version": joblogs.__version__,
+            "state": worker.state,
+            "memory": resident_memory(),
+            "holds_lock": self._connector.holds_lock,
+            "age": time.monotonic() - self._started_at,
+        }
+
+
+def resident_memory() -> int:
+    """Return how many bytes of memory this process takes; where there is no /proc, at most took."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    return pages * resource.getpagesize()
+
+
+def _say_rescued(worker: str | None, jobs: int, ended: list[int]) -> None:
+    whose = f"of {worker}, which died" if worker else "that were running for nobody"
+    logger.warning("Gave back %d %s %s.", jobs, "job" if jobs == 1 else "jobs", whose)
+    if ended:
+        logger.error(
+            "Of them, these do not run again, and their logs say why: %s.",
+            ", ".join(map(str, ended)),
+        )

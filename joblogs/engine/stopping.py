@@ -1,0 +1,75 @@
+"""What signals ask of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from joblogs.engine.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+# Seconds in which a second request to stop is the first one once more: a service manager may send
+# it to a worker, and to the parent that hands it on.
+ONE_REQUEST = 0.5
+
+
+@contextmanager
+def on_signals(worker: Worker) -> Iterator[None]:
+    """Let a worker hear signals, if it has the process for itself.
+
+    SIGTERM and SIGINT: finish what runs, then end; the second one: end now. SIGTSTP: take nothing
+    new, and stay. SIGCONT: take jobs again. What is ignored, as under nohup, stays ignored.
+    """
+    if not worker.install_signal_handlers or (
+        threading.current_thread() is not threading.main_thread()
+    ):
+        yield
+        return
+    asked_at: float | None = None
+
+    def stop() -> None:
+        nonlocal asked_at
+        now = time.monotonic()
+        if asked_at is None:
+            asked_at = now
+            worker.stop()  # type: ignore[no-untyped-call]  # Procrastinate leaves it untyped
+        elif now - asked_at > ONE_REQUEST:
+            logger.warning("Asked to stop once more: leaving now")
+            worker.leave()
+
+    handlers: dict[signal.Signals, Callable[[], None]] = {
+        signal.SIGTERM: stop,
+        signal.SIGINT: stop,
+        signal.SIGTSTP: worker.be_quiet,
+        signal.SIGCONT: worker.go_on,
+    }
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in handlers}
+    heard = [number for number in handlers if before[number] is not signal.SIG_IGN]
+    for number in heard:
+        loop.add_signal_handler(number, handlers[number])
+    try:
+        yield
+    finally:
+        for number in heard:
+            loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
+
+
+def leave_process() -> NoReturn:
+    """End this process now, as asked, whatever its threads do. Nothing else would end them."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

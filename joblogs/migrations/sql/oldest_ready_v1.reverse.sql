@@ -1,0 +1,1 @@
+DROP FUNCTION joblogs_oldest_ready_v1(varchar[]);

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY IF EXISTS joblogs_jobs_orphaned_idx;

@@ -1,0 +1,274 @@
+"""Jobs of workers that died run again, and those of workers that live are left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from django.db import connection
+from procrastinate.contrib.django import app
+
+import joblogs
+from joblogs.models import Job, JobLog, JobWorker, Worker
+from tests.engine_processes.jobs import effects, job
+from tests.processes import database_url
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.engine_processes.gate import Gate
+    from tests.processes import Process
+
+    Start = Callable[..., Process]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOON = ("-q", "default", "--heartbeat-interval", "0.2", "--dead-after", "1")
+# What tells that it lives once, at its start.
+ONCE = ("-q", "default", "--heartbeat-interval", "600", "--dead-after", "1")
+
+POLLS = ("--no-listen-notify", "--fetch-job-polling-interval", "0.2")
+
+
+def outcomes(job_id: int) -> list[tuple[int, str]]:
+    """Return what became of the attempts of a job, in their order."""
+    logs = JobLog.objects.filter(job_id=job_id).order_by("attempt")
+    return list(logs.values_list("attempt", "outcome"))
+
+
+def execute(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def label_of(worker: Process) -> str:
+    return f"{socket.gethostname()}:{worker.process.pid}"
+
+
+def registration_of(worker: Process) -> JobWorker:
+    return JobWorker.objects.get(pid=worker.process.pid)
+
+
+def heartbeat_of(worker: Process) -> Any:
+    return Worker.objects.get(pk=registration_of(worker).pk).last_heartbeat
+
+
+def see_a_rescue(like: Process | None = None) -> None:
+    """Wait until somebody has given back the job of a worker that is as silent as this one.
+
+    Whoever does that sees this one, too. Without one, it is of a worker that dies now.
+    """
+    decoy = app.configure_task("nothing", allow_unknown=True, queue="nobody's").defer()
+    execute(
+        "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
+        " VALUES (coalesce(%s, now())) RETURNING id)"
+        " UPDATE procrastinate_jobs SET status = 'doing', worker_id = dead.id FROM dead"
+        " WHERE procrastinate_jobs.id = %s",
+        *(like and heartbeat_of(like), decoy),
+    )
+    wait_for(lambda: outcomes(decoy) == [(1, "lost")])
+
+
+def see_that_it_ends_once(gate: Gate, job_id: int) -> None:
+    """Open the gate, and see a job end that was never given back."""
+    assert Job.objects.get(pk=job_id).status == "doing"
+    gate.open()
+    wait_for(lambda: outcomes(job_id) != [])
+    assert outcomes(job_id) == [(1, "succeeded")]
+    assert effects() == [Job.objects.get(pk=job_id).args["number"]]
+    assert Job.objects.get(pk=job_id).attempts == 1
+
+
+@pytest.mark.parametrize("flags", [(), POLLS], ids=["listens", "polls"])
+def test_a_job_of_a_worker_that_was_killed_runs_again_and_is_counted_once(
+    gate: Gate, start: Start, flags: tuple[str, ...]
+) -> None:
+    gate.close()
+    dead = start(*SOON, *flags)
+    its_job = job("note").defer(number=1, stop="inside")
+    gate.wait_for_visitors()
+    dead.process.kill()
+    dead.process.wait()
+    heir = start(*SOON, *flags)
+    # Not yet, as the first one may wait there still.
+    wait_for(lambda: (1, "lost") in outcomes(its_job))
+    gate.open()
+    wait_for(lambda: Job.objects.get(pk=its_job).status == "succeeded")
+    assert outcomes(its_job) == [(1, "lost"), (2, "succeeded")]
+    assert effects() == [1]
+    assert Job.objects.get(pk=its_job).attempts == 2
+    log = JobLog.objects.get(job_id=its_job, outcome="lost")
+    assert (log.worker, log.error_class) == (label_of(dead), "joblogs.WorkerDied")
+    assert JobLog.objects.get(job_id=its_job, attempt=2).worker == label_of(heir)
+    assert [each.pid for each in JobWorker.objects.all()] == [heir.process.pid]
+    assert Worker.objects.count() == 1
+    assert f"Gave back 1 job of {label_of(dead)}, which died." in heir.log
+
+
+def test_a_worker_whose_process_is_stopped_for_a_while_keeps_its_jobs(
+    gate: Gate, start: Start
+) -> None:
+    gate.close()
+    worker = start(*SOON)
+    its_job = job("note").defer(number=1, stop="inside")
+    gate.wait_for_visitors()
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    try:
+        start(*SOON)
+        see_a_rescue(like=worker)
+    finally:
+        os.kill(worker.process.pid, signal.SIGCONT)
+    see_that_it_ends_once(gate, its_job)
+
+
+def test_a_worker_whose_event_loop_is_held_up_keeps_its_jobs(gate: Gate, start: Start) -> None:
+    gate.close()
+    worker = start(*SOON)
+    its_job = app.configure_task(
+        "tests.engine_processes.deadly_tasks.note_after_holding_the_loop"
+    ).defer(number=1)
+    gate.wait_for_visitors()
+    start(*SOON)
+    see_a_rescue(like=worker)
+    see_that_it_ends_once(gate, its_job)
+
+
+def test_a_worker_that_drains_tells_so_and_keeps_its_jobs(gate: Gate, start: Start) -> None:
+    gate.close()
+    worker = start(*SOON)
+    its_job = job("note").defer(number=1, stop="inside")
+    gate.wait_for_visitors()
+    worker.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: registration_of(worker).state == "draining")
+    start(*SOON)
+    before = registration_of(worker).seen_at
+    see_a_rescue()
+    assert registration_of(worker).seen_at > before
+    assert (registration_of(worker).running, registration_of(worker).holds_lock) == (1, True)
+    see_that_it_ends_once(gate, its_job)
+    assert worker.process.wait(10) == 0
+
+
+def test_a_worker_that_a_stock_worker_takes_for_dead_keeps_its_row_and_its_jobs(
+    gate: Gate, start: Start
+) -> None:
+    gate.close()
+    worker = start(*ONCE)
+    its_job = job("note").defer(number=1, stop="inside")
+    gate.wait_for_visitors()
+    registered = registration_of(worker).pk
+    [(dead,)] = execute("INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id")
+    execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'")
+    assert execute("SELECT procrastinate_prune_stalled_workers_v1(30)") == [(dead,)]
+    assert [each.pk for each in Worker.objects.all()] == [registered]
+    see_that_it_ends_once(gate, its_job)
+
+
+@pytest.mark.parametrize("how_often", [SOON, ONCE], ids=["taken back", "not taken back"])
+def test_jobs_of_nobody_are_given_back_after_a_while_unless_their_worker_takes_them_back(
+    gate: Gate, start: Start, how_often: tuple[str, ...]
+) -> None:
+    gate.close()
+    worker = start(*how_often)
+    its_job = job("note").defer(number=1, stop="inside")
+    gate.wait_for_visitors()
+    start(*SOON)
+    see_a_rescue()
+    [(at,)] = execute(
+        "SELECT clock_timestamp() FROM joblogs_unregister_worker_v1(%s)", registration_of(worker).pk
+    )
+    assert Job.objects.get(pk=its_job).worker_id is None
+    see_a_rescue()
+    if how_often == SOON:
+        see_that_it_ends_once(gate, its_job)
+        return
+    wait_for(lambda: outcomes(its_job) == [(1, "lost")])
+    log = JobLog.objects.get(job_id=its_job)
+    assert log.worker == "unknown"
+    assert (log.finished_at - at).total_seconds() >= 1
+    gate.open()
+    # It runs twice, as an ordinary task may; only the run of its owner counts.
+    wait_for(lambda: effects() == [1, 1])
+    wait_for(lambda: outcomes(its_job) == [(1, "lost"), (2, "succeeded")])
+    wait_for(lambda: "is not this worker's any more" in worker.log)
+
+
+@contextmanager
+def no_connections() -> Iterator[None]:
+    """End all connections to the tests' database but this process's, and refuse new ones."""
+    name = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
+    elsewhere = psycopg.conninfo.make_conninfo(database_url(), dbname="postgres")
+    with psycopg.connect(elsewhere, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        try:
+            execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND backend_type = 'client backend'"
+                "   AND pid <> pg_backend_pid()"
+            )
+            yield
+        finally:
+            other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+
+
+def test_after_an_outage_nobody_is_taken_for_dead_until_all_could_tell_that_they_live(
+    start: Start,
+) -> None:
+    rescuer = start("-q", "default", "--heartbeat-interval", "0.2", "--dead-after", "4")
+    see_a_rescue()
+    with no_connections():
+        wait_for(lambda: "PostgreSQL cannot be used" in rescuer.log)
+        # What was silent when it began has not become more so.
+        [(at,)] = execute("SELECT clock_timestamp()")
+        silent = app.configure_task("nothing", allow_unknown=True, queue="nobody's").defer()
+        execute(
+            "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
+            " VALUES (now() - interval '1 minute') RETURNING id)"
+            " UPDATE procrastinate_jobs SET status = 'doing', worker_id = dead.id FROM dead"
+            " WHERE procrastinate_jobs.id = %s",
+            silent,
+        )
+    wait_for(lambda: outcomes(silent) == [(1, "lost")])
+    assert (JobLog.objects.get(job_id=silent).finished_at - at).total_seconds() >= 4
+
+
+def test_a_worker_tells_of_itself_for_as_long_as_it_lives(gate: Gate, start: Start) -> None:
+    gate.close()
+    worker = start(*SOON, "-c", "7", "-n", "its name")
+    row = registration_of(worker)
+    assert (row.host, row.name, row.queues) == (socket.gethostname(), "its name", ["default"])
+    assert (row.concurrency, row.version, row.state) == (7, joblogs.__version__, "running")
+    assert (row.running, Worker.objects.get().pk) == (0, row.pk)
+    assert row.memory > 1_000_000
+    wait_for(lambda: registration_of(worker).holds_lock)
+    job("note").defer(number=1, stop="inside")
+    wait_for(lambda: registration_of(worker).running == 1)
+    worker.process.send_signal(signal.SIGTSTP)
+    wait_for(lambda: registration_of(worker).state == "quiet")
+    worker.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: registration_of(worker).state == "running")
+    seen = registration_of(worker).seen_at
+    wait_for(lambda: registration_of(worker).seen_at > seen)
+    assert registration_of(worker).started_at == row.started_at
+    gate.open()
+    assert worker.stop() == 0
+    assert not JobWorker.objects.exists()
+    assert not Worker.objects.exists()
+
+
+def test_a_worker_that_does_not_listen_holds_no_lock(start: Start) -> None:
+    worker = start(*SOON, "--no-listen-notify")
+    seen = registration_of(worker).seen_at
+    wait_for(lambda: registration_of(worker).seen_at > seen)
+    row = registration_of(worker)
+    assert not row.holds_lock
+    assert execute("SELECT pg_try_advisory_xact_lock(joblogs_worker_lock_v1(%s))", row.pk) == [
+        (True,)
+    ]

@@ -1,0 +1,176 @@
+"""Waiting for a database that cannot be used: for how long, and with how many words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from procrastinate.exceptions import ConnectorException
+from psycopg import InterfaceError, OperationalError, ProgrammingError, errors
+
+from joblogs.engine import contact
+from joblogs.engine.contact import Contact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    Run = Callable[[Coroutine[Any, Any, None]], None]
+
+LOST, REGAINED = "It cannot be used", "It can be used again"
+PASSING = [
+    OperationalError("connection refused"),
+    InterfaceError("the connection is closed"),
+    errors.AdminShutdown("terminating connection"),
+    errors.CannotConnectNow("the database system is starting up"),
+    errors.TooManyConnections("sorry, too many clients already"),
+    errors.DeadlockDetected("deadlock detected"),
+    errors.LockNotAvailable("canceling statement due to lock timeout"),
+    errors.QueryCanceled("canceling statement due to statement timeout"),
+    errors.DiskFull("No space left on device"),
+    errors.ReadOnlySqlTransaction("cannot execute UPDATE in a read-only transaction"),
+]
+STAYING = [
+    errors.UndefinedTable("there is no such relation"),
+    errors.InsufficientPrivilege("permission denied"),
+    errors.CheckViolation("new row violates check constraint"),
+    errors.RaiseException("no"),
+    ProgrammingError("no results"),
+    None,
+]
+OUTAGE = OperationalError("connection refused\n\tIs it running?")
+
+
+def failure(cause: BaseException | None = OUTAGE) -> ConnectorException:
+    """Return what Procrastinate makes of an error of psycopg's."""
+    error = ConnectorException("Database error.")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """Run coroutines, all of them in one event loop."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return what was said."""
+    caplog.set_level(logging.INFO)
+    return lambda: [record.getMessage() for record in caplog.records if "It can" in record.message]
+
+
+def test_each_end_is_told_once_however_many_ask_and_however_often_it_fails(
+    run: Run, said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact, "LONGEST", 0.02)
+    both = Contact(LOST, REGAINED)
+
+    async def ask() -> None:
+        for _ in range(5):
+            both.lost(failure())
+            await both.wait(failure())
+
+    async def many() -> None:
+        await asyncio.gather(*(ask() for _ in range(5)))
+
+    for outages in range(2):
+        both.made()
+        assert (both.is_lost, len(said())) == (False, 2 * outages)
+        run(many())
+        assert (both.is_lost, len(said())) == (True, 2 * outages + 1)
+        for _ in range(5):
+            both.made()
+        *_, beginning, end = said()
+        assert beginning == f"{LOST}: connection refused Is it running?"
+        assert end.startswith(f"{REGAINED}, after 0.")
+
+
+def test_it_is_known_since_when_there_has_been_contact() -> None:
+    made = Contact(LOST, REGAINED)
+    at_first = made.since
+    made.made()
+    assert made.since == at_first
+    made.lost(failure())
+    made.made()
+    assert at_first < made.since <= time.monotonic()
+
+
+def test_the_first_waits_are_short_and_later_ones_not_longer_than_the_longest(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contact, "FIRST", 0.02)
+    monkeypatch.setattr(contact, "LONGEST", 0.2)
+    made = Contact(LOST, REGAINED)
+    made.lost(failure())
+    began = time.monotonic()
+    waits = []
+    while time.monotonic() - began < 1:
+        before = time.monotonic()
+        run(made.wait(failure()))
+        waits.append(time.monotonic() - before)
+    assert 0.01 <= waits[0] < 0.1
+    # Spread by chance, from a half to the whole of it; and a busy machine.
+    assert all(0.1 <= wait < 0.4 for wait in waits[-2:]), waits
+
+
+def test_the_first_one_who_gets_through_ends_the_waits_of_all(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contact, "FIRST", 600.0)
+    monkeypatch.setattr(contact, "LONGEST", 600.0)
+    made = Contact(LOST, REGAINED)
+
+    async def many() -> None:
+        waiting = [asyncio.create_task(made.wait(failure())) for _ in range(5)]
+        done, _ = await asyncio.wait(waiting, timeout=0.1)
+        assert not done
+        made.made()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*waiting)
+
+    for _ in range(2):
+        made.lost(failure())
+        run(many())
+
+
+@pytest.mark.parametrize("cause", PASSING, ids=repr)
+def test_errors_that_pass_with_time_are_waited_for(
+    run: Run, said: Callable[[], list[str]], cause: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact, "FIRST", 0.01)
+    made = Contact(LOST, REGAINED)
+    # Whoever asks may have been the only one whom it hit.
+    run(made.wait(failure(cause)))
+    made.lost(failure(cause))
+    run(made.wait(failure(cause)))
+    assert said() == [f"{LOST}: {cause}"]
+
+
+@pytest.mark.parametrize("cause", STAYING, ids=repr)
+def test_errors_that_time_does_not_mend_are_raised_unless_all_are_to_be_waited_for(
+    run: Run,
+    said: Callable[[], list[str]],
+    cause: BaseException | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contact, "FIRST", 0.01)
+    error = failure(cause)
+    made = Contact(LOST, REGAINED)
+    made.lost(error)
+    assert not made.is_lost
+    with pytest.raises(ConnectorException) as raised:
+        run(made.wait(error))
+    assert raised.value is error
+    assert said() == []
+
+    patient = Contact(LOST, REGAINED, any_error=True)
+    patient.lost(error)
+    run(patient.wait(error))
+    assert said() == [f"{LOST}: {cause or error}"]

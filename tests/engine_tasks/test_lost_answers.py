@@ -1,0 +1,191 @@
+"""Answers of PostgreSQL that never come, on connections that nobody says are broken."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection
+from procrastinate.contrib.django import app
+from procrastinate.exceptions import ConnectorException
+
+from joblogs.engine import connectors, lost_answers
+from joblogs.engine.sessions import NoAnswerError
+from project.postgres.base import DatabaseWrapper
+from tests.engine_tasks.conftest import Proxy, outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from joblogs.engine.batch import BatchJob
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+GOT_LOST = "An answer of PostgreSQL got lost: ending the connection that waits for it."
+
+
+class SilentProxy(Proxy):
+    """Falls silent on a connection at a word, which it delivers; neither end is told."""
+
+    times = 0
+
+    def swallow(self, word: bytes, *, times: int = 1) -> None:
+        """Swallow the answer to this word, and all that follow on that connection."""
+        self.word, self.times = word, times
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
+            server.connect(self.upstream)
+            ends, is_silent = [client, server], False
+            while True:
+                readable, _, _ = select.select(ends, [], [])
+                if client in readable:
+                    if not (data := client.recv(65_536)):
+                        return
+                    if self.times and self.word in data:
+                        self.times -= 1
+                        is_silent = True
+                    server.sendall(data)
+                if server in readable:
+                    data = server.recv(65_536)
+                    if not is_silent:
+                        client.sendall(data)
+                    if not data:
+                        if not is_silent:
+                            return
+                        ends = [client]
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentProxy]:
+    """Lead all connections that are opened from now on through a proxy; nobody is patient."""
+    monkeypatch.setattr(connectors, "PATIENCE", 0.5)
+    monkeypatch.setattr(lost_answers, "PAUSE", 0.3)
+    parameters = connection.get_connection_params()
+    proxy = SilentProxy(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
+    direct = DatabaseWrapper.get_connection_params
+
+    def through_the_proxy(wrapper: DatabaseWrapper) -> dict[str, Any]:
+        return direct(wrapper) | {"host": "127.0.0.1", "port": proxy.port}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DatabaseWrapper, "get_connection_params", through_the_proxy)
+        yield proxy
+    connection.close()
+    proxy.close()
+
+
+# Of the engine's own statements
+
+
+@pytest.mark.parametrize("statement", [b"joblogs_fetch_jobs_v1", b"joblogs_finish_jobs_v1"])
+def test_a_job_of_a_fetch_or_an_end_without_an_answer_runs_once(
+    task: Callable[..., Any],
+    run_worker: Callable[..., None],
+    silence: SilentProxy,
+    lines: Callable[..., list[str]],
+    statement: bytes,
+) -> None:
+    ran: list[None] = []
+
+    def work() -> None:
+        ran.append(None)
+
+    job_id = task(work).defer()
+    silence.swallow(statement)
+    run_worker(lambda: lines("tests.work"))
+    assert silence.times == 0
+    assert len(ran) == 1
+    assert outcomes(job_id) == [(1, "succeeded")]
+    assert len(lines("tests.work")) == 1
+
+
+def test_each_time_that_none_comes_more_time_is_given_and_all_connections_are_new(
+    silence: SilentProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connectors, "PATIENCE", 0.2)
+    monkeypatch.setattr(connectors, "MOST_PATIENCE", 0.5)
+    connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
+    whose = "SELECT pg_backend_pid() AS pid, pg_sleep(0.05)"
+
+    async def backends(least: int) -> set[int]:
+        """Return who answers, of at least so many connections."""
+        pids: set[int] = set()
+        while len(pids) < least:
+            queries = (connector.execute_query_one_async(query=whose) for _ in range(4))
+            pids |= {row["pid"] for row in await asyncio.gather(*queries)}
+        return pids
+
+    async def time_without_an_answer() -> str:
+        silence.swallow(b"into the void")
+        with pytest.raises(ConnectorException) as failure:
+            await connector.execute_query_async(query="SELECT 'into the void'")
+        assert isinstance(failure.value.__cause__, NoAnswerError)
+        return str(failure.value.__cause__).removeprefix("there was no answer within ")
+
+    async def run() -> None:
+        await connector.open_async()
+        try:
+            before = await backends(3)
+            assert await time_without_an_answer() == "0.2 s"
+            assert not before & await backends(1)
+            times = [await time_without_an_answer() for _ in range(4)]
+            assert times == ["0.2 s", "0.4 s", "0.5 s", "0.5 s"]
+        finally:
+            await connector.close_async()
+
+    asyncio.run(run())
+
+
+# Of statements of tasks
+
+
+@pytest.mark.parametrize(
+    ("word", "calls"),
+    [(b'INSERT INTO "auth_group"', 2), (b"joblogs_finish_jobs_v1", 2), (b"COMMIT", 1)],
+    ids=["of its work", "of its end", "of its commit"],
+)
+def test_a_batch_that_waits_for_a_lost_answer_is_freed_and_done_exactly_once(
+    batch: Callable[..., Any],
+    run_worker: Callable[..., None],
+    silence: SilentProxy,
+    warnings: Callable[[], list[str]],
+    word: bytes,
+    calls: int,
+) -> None:
+    called: list[int] = []
+
+    def note(jobs: Sequence[BatchJob]) -> None:
+        called.append(len(jobs))
+        Group.objects.bulk_create([Group(name=str(job.arguments["n"])) for job in jobs])
+
+    noting = batch(note)
+    job_ids = [noting.defer(n=n) for n in range(3)]
+    silence.swallow(word)
+    run_worker(lambda: all(outcomes(job_id) for job_id in job_ids), concurrency=1)
+    assert silence.times == 0
+    assert called == [3] * calls
+    assert [outcomes(job_id) for job_id in job_ids] == [[(1, "succeeded")]] * 3
+    assert Group.objects.count() == 3
+    assert warnings().count(GOT_LOST) == 1
+
+
+def test_a_statement_that_takes_its_time_is_left_alone(
+    task: Callable[..., Any],
+    run_worker: Callable[..., None],
+    silence: SilentProxy,
+    warnings: Callable[[], list[str]],
+) -> None:
+    def work() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(2)")  # six looks
+
+    job_id = task(work).defer()
+    run_worker(lambda: outcomes(job_id))
+    assert outcomes(job_id) == [(1, "succeeded")]
+    assert warnings() == []

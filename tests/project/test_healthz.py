@@ -1,0 +1,272 @@
+"""/healthz tells load balancers whether the web process and its database answer, and no more."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPResponse
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+import pytest
+from django.db import connection
+
+from tests.processes import WebServer, database_url
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from project.postgres.embedded import EmbeddedPostgres
+
+    StartSite = Callable[..., WebServer]
+
+HEADERS = {
+    "content-type": "text/plain; charset=utf-8",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+}
+# What the server puts into every answer, whatever it is.
+OF_THE_SERVER = {"date", "server", "content-length"}
+
+
+class Answer(NamedTuple):
+    status: int
+    body: str
+    headers: dict[str, str]
+    took: float  # seconds
+
+
+def ask(
+    site: WebServer, method: str = "GET", path: str = "/healthz", *, host: str = "10.1.2.3:8000"
+) -> Answer:
+    started = time.monotonic()
+    with closing(HTTPConnection("127.0.0.1", site.port, timeout=30)) as probe:
+        probe.request(method, path, headers={"Host": host, "Cookie": "sessionid=x"})
+        response: HTTPResponse = probe.getresponse()
+        body = response.read().decode()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, body, headers, time.monotonic() - started)
+
+
+@pytest.fixture
+def start_site(tmp_path: Path) -> Iterator[StartSite]:
+    """Start the site as in production: it redirects to HTTPS, and knows one host name only."""
+    sites: list[WebServer] = []
+
+    def start(url: str) -> WebServer:
+        site = WebServer(
+            url=url,
+            log=tmp_path / "web.log",
+            DJANGO_SETTINGS_MODULE="project.settings",
+            HTTPS="true",
+            ALLOWED_HOSTS="jobs.example.org",
+        )
+        sites.append(site)
+        wait_for(lambda: site.has_ended or "Uvicorn running" in site.log)
+        assert not site.has_ended, site.log
+        return site
+
+    yield start
+    for site in sites:
+        site.stop()
+        assert "Traceback" not in site.log
+
+
+class Proxy:
+    """Stands between a site and PostgreSQL.
+
+    Connections through it can freeze: nothing arrives any more, and nobody is told.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.accepted = 0
+        #: Connections freeze when they are asked this.
+        self.unanswered: bytes | None = None
+        self._frozen: set[int] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.port: int = self._listener.getsockname()[1]
+        self._end, self._ending = socket.socketpair()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def freeze(self) -> None:
+        """Freeze the connections that there are; new ones are well."""
+        self._frozen = set(range(self.accepted))
+
+    def _start(self, function: Callable[..., None], *arguments: object) -> None:
+        self._threads.append(threading.Thread(target=function, args=arguments, daemon=True))
+        self._threads[-1].start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                number, self.accepted = self.accepted, self.accepted + 1
+                self._start(self._serve, number, client)
+
+    def _serve(self, number: int, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
+            server.connect(self.upstream)
+            others = {client: server, server: client}
+            while True:
+                readable, _, _ = select.select([*others, self._end], [], [])
+                if self._end in readable:
+                    return
+                for end in readable:
+                    if not (data := end.recv(65_536)):
+                        return
+                    if number in self._frozen or (self.unanswered and self.unanswered in data):
+                        select.select([self._end], [], [])
+                        return
+                    others[end].sendall(data)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._ending.close()
+        for thread in self._threads:
+            thread.join()
+        self._end.close()
+
+
+@pytest.fixture
+def proxy(db: None) -> Iterator[Proxy]:
+    parameters = connection.get_connection_params()
+    proxy = Proxy(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
+    yield proxy
+    proxy.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_says_ok_to_whoever_asks_in_whatever_way(start_site: StartSite) -> None:
+    site = start_site(database_url())
+    answer = ask(site)
+    assert (answer.status, answer.body) == (200, "ok")
+    told = {name: text for name, text in answer.headers.items() if name not in OF_THE_SERVER}
+    assert told == HEADERS
+    head = ask(site, "HEAD")
+    assert (head.status, head.body) == (200, "")
+    assert head.headers["content-length"] == "2"
+    assert ask(site, path="/healthz?verbose=1").status == 200
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        refusal = ask(site, method)
+        assert (refusal.status, refusal.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_other_address_is_answered_before_django(start_site: StartSite) -> None:
+    site = start_site(database_url())
+    for path in ("/healthz/", "/healthzz", "/login/", "//healthz"):
+        assert ask(site, path=path).status == 400  # the wrong host
+        assert ask(site, path=path, host="jobs.example.org").status == 301  # to HTTPS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_who_ask_share_one_connection_and_take_none_of_the_pools(
+    start_site: StartSite,
+) -> None:
+    site = start_site(f"{database_url()}&application_name=probed")
+    answers: list[Answer] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(ask(site)), daemon=True) for _ in range(50)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.body for answer in answers] == ["ok"] * 50
+    with psycopg.connect(database_url()) as other:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'probed'"
+        assert other.execute(count).fetchone() == (1,)
+
+
+def test_it_says_so_while_the_database_is_stopped_and_when_it_is_back(
+    new_server: Callable[[Path], EmbeddedPostgres], start_site: StartSite, tmp_path: Path
+) -> None:
+    server = new_server(tmp_path)
+    site = start_site(f"postgresql://postgres@/joblogs?host={server.ensure_running()}")
+    assert ask(site).body == "ok"
+
+    server.stop()
+    for _ in range(3):
+        answer = ask(site)
+        assert (answer.status, answer.body) == (503, "unavailable")
+        assert answer.headers.keys() - OF_THE_SERVER == HEADERS.keys()
+    assert site.log.count("/healthz answers 503: Cannot reach PostgreSQL at ") == 1
+
+    server.ensure_running()
+    # At once, on a new connection, also when the server was only started again.
+    assert ask(site).body == "ok"
+    assert site.log.count("/healthz answers 200 again") == 1
+    server.stop()
+    server.ensure_running()
+    assert ask(site).body == "ok"
+    assert "psycopg" not in site.log.lower()
+
+
+def test_a_database_that_is_silent_is_not_waited_for_and_not_asked_by_many(
+    start_site: StartSite,
+) -> None:
+    answers: list[Answer] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as silent:
+        site = start_site(f"postgres://postgres@127.0.0.1:{silent.getsockname()[1]}/joblogs")
+        threads = [
+            threading.Thread(target=lambda: answers.append(ask(site)), daemon=True)
+            for _ in range(50)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        silent.settimeout(0.1)
+        callers = 0
+        with suppress(TimeoutError):
+            while True:
+                silent.accept()[0].close()
+                callers += 1
+    assert {answer.body for answer in answers} == {"unavailable"}
+    assert max(answer.took for answer in answers) < 5
+    assert callers <= 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_has_frozen_is_replaced_in_time(
+    start_site: StartSite, proxy: Proxy
+) -> None:
+    name = connection.get_connection_params()["dbname"]
+    site = start_site(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")
+    assert ask(site).body == "ok"
+    assert ask(site).body == "ok"
+    assert proxy.accepted == 1
+    proxy.freeze()
+
+    def answers_ok() -> bool:
+        answer = ask(site)
+        assert answer.took < 5
+        return answer.body == "ok"
+
+    # A machine that has much to do may need a second try.
+    wait_for(answers_ok, seconds=10)
+    assert proxy.accepted >= 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pooler_that_lets_in_is_no_answer_of_the_database(
+    start_site: StartSite, proxy: Proxy
+) -> None:
+    name = connection.get_connection_params()["dbname"]
+    site = start_site(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")
+    proxy.unanswered = b"SELECT 1"
+    for _ in range(2):
+        answer = ask(site)
+        assert answer.body == "unavailable"
+        assert answer.took < 6
+    assert proxy.accepted >= 2
+    proxy.unanswered = None
+    assert ask(site).body == "ok"
