@@ -10,11 +10,12 @@ PRODUCTION = env -u DEBUG -u HTTPS DATABASE_URL=postgres://db.invalid/joblogs \
 COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --universal --no-annotate \
 	--custom-compile-command "make lock"
 
-.PHONY: help dev test check benchmark format lock
+.PHONY: help dev test chaos check benchmark format lock
 
 help:
 	@echo "make dev        run the site, a worker and an embedded PostgreSQL on this machine"
 	@echo "make test       run all tests"
+	@echo "make chaos      kill, stop and starve workers and PostgreSQL, and see what comes of it"
 	@echo "make check      run the linters, the type checker and Django's own checks"
 	@echo "make benchmark  time the pages of jobs with a million of them"
 	@echo "make format     format code and templates"
@@ -25,6 +26,9 @@ dev: .venv/installed
 
 test: .venv/installed
 	.venv/bin/python -m pytest --cov --cov-fail-under=95 $(ARGS)
+
+chaos: .venv/installed
+	.venv/bin/python -m tests.chaos $(ARGS)
 
 check: .venv/installed
 	.venv/bin/ruff check .
