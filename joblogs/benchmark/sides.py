@@ -117,8 +117,11 @@ class Worker:
     def wait_until_ready(self) -> None:
         """Wait until it listens for new jobs."""
         deadline = time.monotonic() + PATIENCE
+        # What a session did last: ours takes a lock after it has begun to listen.
         listening = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND query ~* '^listen'"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = %s AND pid <> pg_backend_pid()"
+            " AND query ~* '^listen|joblogs_worker_lock'"
         )
         with self.side.connect() as session:
             while session.execute(listening, [self.side.database]).fetchone() == (0,):

@@ -23,13 +23,15 @@ READ_ONLY = "25006"  # a server that was the first one until a failover
 
 FIRST = 0.1  # seconds
 LONGEST = 2.0
+# What is over after so many seconds is not worth a word: one connection that broke, say.
+BRIEF = 0.3
 
 
 class Contact:
     """Tells once when the database cannot be used and once when it can again, however many ask.
 
-    Waits grow with the time that it has been away, up to `LONGEST` and spread by chance, and the
-    first one who gets through ends everybody's.
+    Nothing is told of what is over in a moment. Waits grow with the time that it has been away, up
+    to `LONGEST` and spread by chance, and the first one who gets through ends everybody's.
     """
 
     def __init__(self, trouble: str, relief: str, *, any_error: bool = False) -> None:
@@ -38,6 +40,7 @@ class Contact:
         #: Whether also errors are waited for that time does not mend, but people do.
         self._any_error = any_error
         self._lost_at: float | None = None
+        self._told = False
         self._regained = asyncio.Event()
         #: The moment (of time.monotonic) since which there has been contact.
         self.since = time.monotonic()
@@ -48,18 +51,26 @@ class Contact:
 
     def lost(self, error: ConnectorException) -> None:
         """Note that it could not be used; nothing is noted of errors that are not waited for."""
-        if self._lost_at is None and self.waits_for(error):
-            self._lost_at = time.monotonic()
+        if not self.waits_for(error):
+            return
+        now = time.monotonic()
+        if self._lost_at is None:
+            self._lost_at = now
             self._regained.clear()
+        if not self._told and now - self._lost_at >= BRIEF:
+            self._told = True
             logger.warning("%s: %s", self._trouble, _one_line(error))
 
     def made(self) -> None:
         """Note that it was used."""
-        if self._lost_at is not None:
+        if self._lost_at is None:
+            return
+        if self._told:
+            self._told = False
             self.since = time.monotonic()
             logger.info("%s, after %.1f s.", self._relief, self.since - self._lost_at)
-            self._lost_at = None
-            self._regained.set()
+        self._lost_at = None
+        self._regained.set()
 
     async def wait(self, error: ConnectorException) -> None:
         """Wait until it should be tried again. Raises an error that is not waited for."""
@@ -89,4 +100,5 @@ def passes(error: ConnectorException) -> bool:
 
 
 def _one_line(error: ConnectorException) -> str:
-    return " ".join(str(error.__cause__ or error).split())
+    # Without its context, which can be a whole query.
+    return " ".join(str(error.__cause__ or error).split("CONTEXT:")[0].split())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from procrastinate import utils
@@ -13,8 +12,6 @@ from joblogs.engine import execution
 
 if TYPE_CHECKING:
     from joblogs.engine.worker import Worker
-
-logger = logging.getLogger(__name__)
 
 # Seconds in which jobs that were told to end may do so, and in which the rest is given back.
 LAST_WORDS = 1.0
@@ -30,13 +27,15 @@ async def drain(worker: Worker, leave: asyncio.Event) -> None:
     """
     if not (running := worker.starts_in_hand()):
         return
-    logger.info("Waiting for jobs to end: %d", len(worker.jobs_in_hand()))
+    worker.logger.info("Waiting for jobs to end: %d", len(worker.jobs_in_hand()))
     await utils.wait_any(
         asyncio.wait(running, timeout=worker.shutdown_graceful_timeout), leave.wait()
     )
     if not (running := worker.starts_in_hand()):
         return
-    logger.warning("Stopping jobs that have not ended in time: %d", len(worker.jobs_in_hand()))
+    worker.logger.warning(
+        "Stopping jobs that have not ended in time: %d", len(worker.jobs_in_hand())
+    )
     worker.abort_all()
     await asyncio.wait(running, timeout=LAST_WORDS)
     if running := worker.starts_in_hand():
@@ -57,6 +56,6 @@ async def _give_back(worker: Worker) -> None:
             others = await worker.ownership.end(rows)
     except (ConnectorException, TimeoutError) as error:
         reason = error.__cause__ or type(error).__name__
-        logger.warning("Jobs left to be rescued, not given back: %d (%s)", len(rows), reason)
+        worker.logger.warning("Jobs left to be rescued, not given back: %d (%s)", len(rows), reason)
     else:
-        logger.warning("Jobs given back, to run again: %d", len(rows) - len(others))
+        worker.logger.warning("Jobs given back, to run again: %d", len(rows) - len(others))

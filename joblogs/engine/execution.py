@@ -121,10 +121,11 @@ async def _run_batch(worker: Worker, task: AnyTask, batch: Batch, attempts: list
             await _end(worker, task, attempts[0], error)
             return
         logger.warning(
-            "A batch of %d jobs of %s failed with %s: running them one by one.",
+            "A batch of %d jobs of %s failed with %s: %s.",
             len(attempts),
             task.name,
             type(error).__name__,
+            "giving them back" if worker.is_stopping else "running them one by one",
         )
         for attempt in attempts:
             if worker.is_stopping:

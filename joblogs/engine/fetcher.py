@@ -44,7 +44,7 @@ class Fetcher:
         self._manager = worker.app.job_manager
         batches = ((name, batch_of(task)) for name, task in worker.app.tasks.items())
         self._sizes = {name: each.max_size for name, each in batches if each and each.max_size > 1}
-        self._refused = Contact(
+        self._contact = Contact(
             "No jobs can be fetched", "Jobs can be fetched again", any_error=True
         )
         self._doubt_until = self._looked_at = float("-inf")
@@ -66,7 +66,7 @@ class Fetcher:
                 self._looked_at = float("-inf")
                 await self._recover(error)
             else:
-                self._refused.made()
+                self._contact.made()
                 return found
         return []
 
@@ -78,11 +78,8 @@ class Fetcher:
                     return
             except ConnectorException as another:
                 error = another
-        contact = self._worker.connector.contact
-        if not contact.waits_for(error):
-            self._refused.lost(error)
-            contact = self._refused
-        await utils.wait_any(contact.wait(error), self._worker.stop_requested())
+        self._contact.lost(error)
+        await utils.wait_any(self._contact.wait(error), self._worker.stop_requested())
 
     async def _look_for_lost(self) -> Starts:
         """Return the jobs of a fetch whose answer was lost: this worker has them, and runs none."""

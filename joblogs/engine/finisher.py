@@ -39,11 +39,10 @@ class Finisher:
         self,
         write: Callable[[Rows], Awaitable[dict[int, str]]],
         delete: DeleteJobCondition,
-        contact: Contact,
     ) -> None:
         self._write = write
         self._delete = delete
-        self._contact = contact
+        self._contact = Contact("Ended jobs wait for the database", "They are written down again")
         self._refused = Contact(
             "No end of a job can be written down", "Ends can be written down again", any_error=True
         )

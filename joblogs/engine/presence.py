@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import resource
 import socket
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
     from joblogs.engine.connectors import WorkerConnector
     from joblogs.engine.worker import Worker
-
-logger = logging.getLogger(__name__)
 
 AT_A_TIME = 1_000  # jobs given back in one statement
 GOODBYE = 2.0  # seconds
@@ -103,7 +100,9 @@ class Presence:
                     query=queries.UNREGISTER_WORKER, worker_id=self._worker.worker_id
                 )
         except (ConnectorException, TimeoutError):
-            logger.warning("The worker could not say goodbye: others will see that it is gone.")
+            self._worker.logger.warning(
+                "The worker could not say goodbye: others will see that it is gone."
+            )
 
     async def _register(self) -> int:
         """Register the worker, again if it was before, and return its id."""
@@ -116,7 +115,9 @@ class Presence:
             attempts=[job.attempts for job in jobs],
         )
         if worker_id is not None:
-            logger.warning("Somebody took this worker for dead: it has registered again.")
+            self._worker.logger.warning(
+                "Somebody took this worker for dead: it has registered again."
+            )
         registered: int = row["worker_id"]
         self._connector.locks_for = registered
         return registered
@@ -157,8 +158,19 @@ class Presence:
                 at_most=AT_A_TIME,
             )
             for row in rows:
-                _say_rescued(row["worker"], row["jobs"], row["ended"])
+                self._say_rescued(row["worker"], row["jobs"], row["ended"])
             more = any(row["jobs"] == AT_A_TIME for row in rows)
+
+    def _say_rescued(self, worker: str | None, jobs: int, ended: list[int]) -> None:
+        whose = f"of {worker}, which died" if worker else "that were running for nobody"
+        self._worker.logger.warning(
+            "Gave back %d %s %s.", jobs, "job" if jobs == 1 else "jobs", whose
+        )
+        if ended:
+            self._worker.logger.error(
+                "Of them, these do not run again, and their logs say why: %s.",
+                ", ".join(map(str, ended)),
+            )
 
     def _about(self) -> JSONDict:
         worker = self._worker
@@ -185,13 +197,3 @@ def resident_memory() -> int:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
     return pages * resource.getpagesize()
-
-
-def _say_rescued(worker: str | None, jobs: int, ended: list[int]) -> None:
-    whose = f"of {worker}, which died" if worker else "that were running for nobody"
-    logger.warning("Gave back %d %s %s.", jobs, "job" if jobs == 1 else "jobs", whose)
-    if ended:
-        logger.error(
-            "Of them, these do not run again, and their logs say why: %s.",
-            ", ".join(map(str, ended)),
-        )

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from joblogs.engine.worker import Worker
 
-logger = logging.getLogger(__name__)
-
 # Seconds in which a second request to stop is the first one once more: a service manager may send
 # it to a worker, and to the parent that hands it on.
 ONE_REQUEST = 0.5
@@ -45,7 +43,7 @@ def on_signals(worker: Worker) -> Iterator[None]:
             asked_at = now
             worker.stop()  # type: ignore[no-untyped-call]  # Procrastinate leaves it untyped
         elif now - asked_at > ONE_REQUEST:
-            logger.warning("Asked to stop once more: leaving now")
+            worker.logger.warning("Asked to stop once more: leaving now")
             worker.leave()
 
     handlers: dict[signal.Signals, Callable[[], None]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from functools import partial
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
     from joblogs.engine.app import EngineApp
     from joblogs.engine.fetched import FetchedJob
-
-logger = logging.getLogger(__name__)
 
 # Seconds in which the thread of asynchronous tasks has to end what they left in it.
 GOODBYE = 2.0
@@ -100,7 +97,7 @@ class Worker(StockWorker):
         self.threads = JobThreads(self.concurrency)
         self.presence = Presence(self, connector, self.stalled_worker_timeout)
         self.ownership = Ownership(self, connector.contact)
-        self.finisher = Finisher(self.ownership.end, self.delete_jobs, connector.contact)
+        self.finisher = Finisher(self.ownership.end, self.delete_jobs)
         self.lost_answers = LostAnswers(connector)
         self._fetcher = Fetcher(self)
         self._alarm = Alarm(self, self._new_job_event)
@@ -113,10 +110,10 @@ class Worker(StockWorker):
             finally:
                 stopping.cancel()
                 await self._close()
-        logger.info("Stopped worker on %s", utils.queues_display(self.queues))
+        self.logger.info("Stopped worker on %s", utils.queues_display(self.queues))
 
     async def _work(self) -> None:
-        logger.info("Starting worker on %s", utils.queues_display(self.queues))
+        self.logger.info("Starting worker on %s", utils.queues_display(self.queues))
         beside = SideTasks(self.connector.contact)
         beside.add("The heartbeat", self.presence.keep_beating)
         beside.add("The look for jobs to abort", self._poll_jobs_to_abort)
@@ -189,7 +186,7 @@ class Worker(StockWorker):
 
     def _enter(self, state: str, saying: str) -> None:
         if self.state != state and not self.is_stopping:
-            logger.info("Worker %s", saying)
+            self.logger.info("Worker %s", saying)
             self.state = state
             self._slot_freed.set()
             self.presence.tell()
@@ -257,7 +254,7 @@ class Worker(StockWorker):
             self._new_job_event.set()
         self._slot_freed.set()
         if not task.cancelled() and (error := task.exception()):
-            logger.error("Running a job failed in an unforeseen way.", exc_info=error)
+            self.logger.error("Running a job failed in an unforeseen way.", exc_info=error)
 
     # What those who run its jobs ask of it
 

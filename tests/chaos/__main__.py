@@ -34,12 +34,15 @@ def main() -> int:
     with PostgresServer() as server:
         for side in sides:
             prepare(server, side, options.logs)
-        for number, scenario in enumerate(chosen):
-            outcomes = [
-                _play(scenario, server, side, options.logs, number, options.seed) for side in sides
-            ]
-            pairs.append((outcomes[0], outcomes[1] if len(outcomes) > 1 else None))
-    print(f"\n{table(pairs)}")
+        try:
+            for number, scenario in enumerate(chosen):
+                outcomes = [
+                    _play(scenario, server, side, options.logs, number, options.seed)
+                    for side in sides
+                ]
+                pairs.append((outcomes[0], outcomes[1] if len(outcomes) > 1 else None))
+        finally:
+            print(f"\n{table(pairs)}", flush=True)
     return int(any(ours.faults for ours, _ in pairs))
 
 

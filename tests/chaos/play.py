@@ -142,7 +142,7 @@ def play(
         for (line,) in stage.rows(query_of("left")):
             stage.say(line)
         verdict = verdict_of(server, stage.database)
-        statuses = stage.stop_workers()
+        statuses = stage.stop(*stage.workers)
         stage.say("stopped")
         moments = {
             "well": well,

@@ -97,4 +97,4 @@ def step_clock(stage: Stage, seconds: float) -> None:
             hours = 1 if number % 4 == 3 else -1
             stage.rows(query_of("step_clock"), hours, hours)
     finally:
-        newcomer.stop()
+        stage.stop(newcomer)

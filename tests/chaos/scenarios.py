@@ -62,6 +62,7 @@ SCENARIOS = [
     Scenario(
         name="pg_terminate_backend, 4 a second, for 15 s",
         trouble=partial(troubles.terminate, seconds=15),
+        gates=True,
     ),
     Scenario(
         name="300 clients take all 100 connections, for 15 s",
@@ -74,8 +75,14 @@ SCENARIOS = [
         gates=True,
     ),
     Scenario(
-        name="connections half-open for good, new ones work [20 s]",
-        trouble=partial(troubles.fall_silent_once, seconds=20),
+        name="connections half-open for good, new ones work [15 s]",
+        trouble=partial(troubles.fall_silent_once, seconds=15),
+        by_proxy=True,
+        gates=True,
+    ),
+    Scenario(
+        name="the same, and then SIGKILL of a worker",
+        trouble=partial(troubles.fall_silent_and_kill, seconds=12),
         by_proxy=True,
         gates=True,
     ),

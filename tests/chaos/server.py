@@ -83,6 +83,8 @@ class PostgresServer:
                 cwd=self._data,
                 stdout=log,
                 stderr=log,
+                # Ctrl-C is not for it: what runs on it is ended first.
+                start_new_session=True,
             )
         wait_for(self._answers, seconds=60)
 

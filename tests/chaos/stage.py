@@ -147,17 +147,17 @@ class Stage:
     def has_workers(self) -> bool:
         return not all(worker.has_ended for worker in self.workers)
 
-    def stop_workers(self) -> list[int]:
-        """Ask the workers to stop; return the exit statuses of those that were there."""
-        self.deserters += sum(worker.has_ended for worker in self.workers)
-        there = [worker.process for worker in self.workers if not worker.has_ended]
-        for process in there:
-            process.send_signal(signal.SIGTERM)
+    def stop(self, *workers: Process) -> list[int]:
+        """Ask workers to stop; return the exit statuses of those that were there."""
+        there = [worker for worker in workers if not worker.has_ended]
+        self.deserters += len(workers) - len(there)
+        for each in there:
+            each.process.send_signal(signal.SIGTERM)
         with suppress(AssertionError):
-            wait_for(lambda: all(each.has_ended for each in self.workers), seconds=UNTIL_STOPPED)
-        for process in there:
-            process.kill()
-        return [process.wait() for process in there]
+            wait_for(lambda: all(each.has_ended for each in there), seconds=UNTIL_STOPPED)
+        for each in there:
+            each.process.kill()
+        return [each.process.wait() for each in there]
 
     def _all_are_up(self) -> bool:
         return self.rows(REGISTERED) == [(WORKERS,)]

@@ -21,7 +21,7 @@ SEED = 3
 QUICK = [
     Scenario(name="kill", trouble=partial(troubles.kill_at, troubles.WORK), gates=True),
     Scenario(name="immediate restart", trouble=troubles.restart_immediately),
-    Scenario(name="terminations", trouble=partial(troubles.terminate, seconds=5)),
+    Scenario(name="terminations", trouble=partial(troubles.terminate, seconds=5), gates=True),
     soak(20, SEED, at_most=3),
 ]
 numbers = itertools.count()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.chaos.server import CONNECTIONS, FAST, IMMEDIATE, query_of
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The numbers of the gates in gates.sql.
 FETCH, WORK, FINISH, COMMIT = 7001, 7002, 7003, 7004
+# Seconds; workers that have lost all their connections need some.
+UNTIL_SOMEBODY_COMES = 30.0
 # Seconds between two kills of a worker, which takes one or two to start.
 BETWEEN_KILLS = 4.0
 # Sessions ended per second.
@@ -29,12 +31,23 @@ CROWD = 300
 
 @contextmanager
 def stopped_at(gate: int, stage: Stage) -> Iterator[int]:
-    """Stop jobs at a gate until the end of the block; yield the place of a worker that has one."""
+    """Stop jobs at a gate until the end of the block; yield the place of a worker that has one.
+
+    It is some worker's if none comes: they may have ended, or not be up again after other troubles.
+    """
     with stage.server.connect(stage.database) as session:
         session.execute("SELECT pg_advisory_lock(%s)", [gate])
-        names = wait_for(lambda: session.execute(query_of("at_gate"), [gate]).fetchall())
-        [(name,), *_] = names
-        yield int(str(name).removeprefix("worker-"))
+        names: list[tuple[str]] = []
+
+        def there_are_some() -> bool:
+            names[:] = session.execute(query_of("at_gate"), [gate]).fetchall()
+            return bool(names) or not stage.has_workers()
+
+        with suppress(AssertionError):
+            wait_for(there_are_some, seconds=UNTIL_SOMEBODY_COMES)
+        if not names:
+            stage.say(f"nobody came to gate {gate}")
+        yield int(names[0][0].removeprefix("worker-")) if names else 0
 
 
 def kill_at(gate: int, stage: Stage) -> None:
@@ -77,9 +90,14 @@ def stop_for(seconds: float, stage: Stage, how: signal.Signals = FAST) -> None:
 
 
 def terminate(stage: Stage, seconds: float) -> None:
-    """End sessions by pg_terminate_backend, one after the other, whoever's they are."""
-    for _ in lasting(seconds, every=1 / TERMINATIONS):
-        _terminate(stage, most=1)
+    """End sessions by pg_terminate_backend, whoever's they are; by turns one that is at a job."""
+    for number, _ in enumerate(lasting(seconds, every=1 / TERMINATIONS)):
+        if number % 2:
+            _terminate(stage, most=1)
+        else:
+            gate = stage.chance.choice([FETCH, WORK, FINISH, COMMIT])
+            with stopped_at(gate, stage):
+                stage.rows(query_of("terminate_at_gate"), gate)
 
 
 def squeeze(stage: Stage, seconds: float) -> None:
@@ -112,6 +130,12 @@ def fall_silent_once(stage: Stage, seconds: float) -> None:
     with stopped_at(WORK, stage):
         stage.proxy.fall_silent(new_ones_too=False)
     time.sleep(seconds)
+
+
+def fall_silent_and_kill(stage: Stage, seconds: float) -> None:
+    """Do the same, then kill a worker whose old sessions PostgreSQL still takes for alive."""
+    fall_silent_once(stage, seconds)
+    kill_at(WORK, stage)
 
 
 def _terminate(stage: Stage, *, most: int, whose: str = "%") -> None:

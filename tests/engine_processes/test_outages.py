@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +11,12 @@ import pytest
 from joblogs.engine.sessions import SIGNS_OF_LIFE
 from tests.chaos.proxy import Proxy
 from tests.chaos.server import FAST, IMMEDIATE, PostgresServer
+from tests.engine_processes.conftest import SELDOM
 from tests.engine_processes.gate import KEY
 from tests.processes import Process
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -23,9 +24,24 @@ if TYPE_CHECKING:
 
 TEMPLATE, NAME = "template_outages", "outages"
 OFTEN = ("--heartbeat-interval", "0.5")
+IN_NO_TIME = ("--shutdown-graceful-timeout", "0.5")
+# A worker that asks for nothing by itself for as long as a test takes.
+HARDLY_EVER = (*SELDOM, "--heartbeat-interval", "600", "--abort-job-polling-interval", "600")
 # Seconds in which a process has ended whose time is up, and in which jobs are done again when there
 # is a database again: a connection that is silent is given up after 4 s, and then looked for again.
 SOON = 15.0
+
+# The worker in a process has its lock, which the session that listens takes.
+LISTENS = """
+    SELECT true
+      FROM job_workers AS worker
+      JOIN pg_locks AS lock
+        ON lock.locktype = 'advisory'
+       AND lock.classid::bigint << 32 | lock.objid::bigint
+         = joblogs_worker_lock_v1(worker.worker_id)
+     WHERE lock.granted
+       AND worker.pid = %s
+"""
 
 AWAY = "PostgreSQL cannot be used"
 BACK = "PostgreSQL can be used again"
@@ -58,8 +74,7 @@ class Site:
     def start(self, *flags: str, port: int | None = None) -> Process:
         """Start a worker that listens, perhaps by way of a proxy's port."""
         worker = self._start(*flags, url=self.server.url(NAME, port=port))
-        look = "SELECT bool_or(holds_lock) FROM job_workers WHERE pid = %s"
-        wait_for(lambda: self.server.rows(NAME, look, worker.process.pid) == [(True,)])
+        wait_for(lambda: self.server.rows(NAME, LISTENS, worker.process.pid))
         return worker
 
     def defer(self, task: str, **arguments: Any) -> int:
@@ -133,14 +148,15 @@ def test_a_worker_outlives_an_outage_and_says_so_once_at_each_end(
 def test_ended_jobs_are_kept_in_an_outage_and_written_down_without_another_run(
     site: Site, tmp_path: Path
 ) -> None:
-    worker = site.start(*OFTEN)
+    worker = site.start(*HARDLY_EVER)
     path = tmp_path / "told"
     runs = path.with_suffix(".runs")
     job_id = site.defer("slow_tasks.end_when_told", path=str(path))
     wait_for(runs.exists)
     site.server.stop(FAST)
-    wait_for(lambda: AWAY in worker.log)
     path.touch()
+    # It has tried to write the end down: there is nothing else that it asks.
+    wait_for(lambda: AWAY in worker.log)
     site.server.start()
     site.is_done(job_id)
     assert runs.read_text() == "attempt 1\n"
@@ -166,7 +182,7 @@ def test_work_that_an_outage_rolls_back_is_done_once_when_it_is_over(site: Site,
 def test_a_worker_stops_in_an_outage_and_its_jobs_are_rescued_after_it(
     site: Site, tmp_path: Path, *, ends: bool
 ) -> None:
-    worker = site.start(*OFTEN, "--shutdown-graceful-timeout", "0.5")
+    worker = site.start(*OFTEN, *IN_NO_TIME)
     path = tmp_path / "told"
     job_id = site.defer("slow_tasks.end_when_told", path=str(path))
     wait_for(path.with_suffix(".runs").exists)
@@ -207,6 +223,19 @@ def test_a_worker_whose_connections_fall_silent_makes_new_ones(
         lock = "SELECT holds_lock FROM job_workers"
         wait_for(lambda: site.server.rows(NAME, lock) == [(True,)])
         assert worker.stop() == 0
+
+
+def test_a_worker_stops_in_time_while_nothing_answers(site: Site, tmp_path: Path) -> None:
+    with Proxy(site.server.port) as proxy:
+        worker = site.start(*OFTEN, *IN_NO_TIME, port=proxy.port)
+        path = tmp_path / "told"
+        site.defer("slow_tasks.end_when_told", path=str(path))
+        wait_for(path.with_suffix(".runs").exists)
+        proxy.fall_silent(new_ones_too=True)
+        worker.process.send_signal(signal.SIGTERM)
+        # A second for last words, two to give jobs back, two for a goodbye; else it were 20 s.
+        assert worker.process.wait(SOON - 3) == 0
+    assert "Jobs left to be rescued, not given back: 1" in worker.log
 
 
 @pytest.mark.parametrize("task", ["tasks.note", "tasks.note_together", "tasks.note_exactly_once"])

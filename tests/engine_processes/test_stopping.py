@@ -204,6 +204,7 @@ def test_a_second_request_right_after_the_first_one_is_the_same(
     assert statuses(job_id) == ["doing"]
     gate.open()
     assert worker.process.wait(SOON) == 0
+    assert "leaving now" not in worker.log
     assert outcomes(job_id) == [(1, "succeeded")]
 
 

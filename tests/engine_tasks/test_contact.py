@@ -64,6 +64,28 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [record.getMessage() for record in caplog.records if "It can" in record.message]
 
 
+@pytest.fixture(autouse=True)
+def _all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell of what is over in a moment, too."""
+    monkeypatch.setattr(contact, "BRIEF", 0)
+
+
+def test_what_is_over_in_a_moment_is_not_told_and_delays_no_rescue(
+    said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact, "BRIEF", 60)
+    made = Contact(LOST, REGAINED)
+    before = made.since
+    for _ in range(3):
+        made.lost(failure())
+        made.lost(failure())
+        assert made.is_lost
+        made.made()
+        assert not made.is_lost
+    assert said() == []
+    assert made.since == before
+
+
 def test_each_end_is_told_once_however_many_ask_and_however_often_it_fails(
     run: Run, said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def _somebody_listens() -> bool:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND state = 'idle' AND query ILIKE %s",
-            ['%listen "procrastinate%'],
+            ["%pg_try_advisory_lock(joblogs_worker_lock%"],  # once it listens
         )
         (listening,) = cursor.fetchone() or (0,)
     return bool(listening)
