@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Return the exit status: 1 if Joblogs did not survive something."""
+    """Return the exit status: 1 if Joblogs lost something, or did it twice."""
     options = _options()
     scenarios = [*SCENARIOS, soak(options.soak, options.seed)] if options.soak else SCENARIOS
     chosen = [each for each in scenarios if options.only in each.name]
@@ -43,7 +43,7 @@ def main() -> int:
                 pairs.append((outcomes[0], outcomes[1] if len(outcomes) > 1 else None))
         finally:
             print(f"\n{table(pairs)}", flush=True)
-    return int(any(ours.faults for ours, _ in pairs))
+    return int(any(ours.losses for ours, _ in pairs))
 
 
 def _play(

@@ -90,6 +90,11 @@ class Outcome:
     @property
     def faults(self) -> list[str]:
         """What is not as it should be, in words."""
+        return [*self.losses, *self.slowness]
+
+    @property
+    def losses(self) -> list[str]:
+        """What was lost or done twice, on whatever machine."""
         counts = {
             "users without a log": self.verdict.missing,
             "users with two logs": self.verdict.doubled,
@@ -100,7 +105,12 @@ class Outcome:
             "workers ended": self.deserters,
             "workers stopped badly": sum(status != 0 for status in self.statuses),
         }
-        faults = [f"{count} {what}" for what, count in counts.items() if count]
+        return [f"{count} {what}" for what, count in counts.items() if count]
+
+    @property
+    def slowness(self) -> list[str]:
+        """What took too long, which on a busy machine may be due to others."""
+        faults = []
         if self.pace.first_log is None or self.pace.first_log > self.first_log_within:
             faults.append(f"no log within {self.first_log_within:g} s")
         enough = min(AS_BEFORE * self.pace.rate_before, AS_USERS * self.pace.users_after)

@@ -28,8 +28,9 @@ numbers = itertools.count()
 
 
 @pytest.mark.parametrize("scenario", QUICK, ids=lambda scenario: scenario.name)
-def test_every_user_has_one_log_and_all_goes_on_as_before(
+def test_every_user_has_one_log_and_nothing_is_left_undone(
     scenario: Scenario, server: PostgresServer, logs: Path
 ) -> None:
     outcome = play(scenario, server, "joblogs", folder=logs, number=next(numbers), seed=SEED)
-    assert not outcome.faults, "\n".join([*outcome.faults, *outcome.story, f"logs in {logs}"])
+    # How fast it goes on is measured by `make chaos`.
+    assert not outcome.losses, "\n".join([*outcome.faults, *outcome.story, f"logs in {logs}"])
