@@ -176,7 +176,7 @@ PROCRASTINATE_WORKER_DEFAULTS = {
     # Below the 30 s that container platforms commonly grant between SIGTERM and SIGKILL.
     "shutdown_graceful_timeout": 25.0,
     # The jobs of a worker that died run again within 25 s: its heartbeat is old by 20 s, and every
-    # worker looks every 5 s. Stock workers, which send theirs every 10 s, are not taken for dead.
+    # worker looks every 5 s. Stock workers, which send theirs every 10 s, are given twice as long.
     "update_heartbeat_interval": 5.0,
     "stalled_worker_timeout": 20.0,
 }

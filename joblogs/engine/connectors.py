@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
+from procrastinate import sql
 from procrastinate.contrib.django import connector_params
 from procrastinate.contrib.django.django_connector import DjangoConnector as StockDjangoConnector
 from procrastinate.exceptions import ConnectorException
-from procrastinate.psycopg_connector import PsycopgConnector
+from procrastinate.psycopg_connector import PsycopgConnector, wrap_exceptions
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from joblogs.engine import queries
@@ -27,7 +28,7 @@ from joblogs.engine.sessions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
     from procrastinate.connector import Notify
     from psycopg import AsyncConnection, AsyncCursor
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 # Seconds that a query waits for a connection of the pool, which is tried about once a second.
 POOL_TIMEOUT = 3.0
-# Seconds after which a connection that listens is tried.
+# Seconds after which a session that is kept for itself is tried.
 SILENCE = 10.0
 
 
@@ -78,9 +79,12 @@ class WorkerConnector(PsycopgConnector):
         self._hearing = Contact("Notices cannot be heard", "Notices are heard again")
         self._patience = PATIENCE
         self._draining: asyncio.Task[None] | None = None
-        #: The worker whose advisory lock the session that listens takes, if any.
-        self.locks_for: int | None = None
-        #: Whether it has it.
+        self._locking = Contact(
+            "The worker's lock cannot be held", "The worker's lock is held again"
+        )
+        #: Called whenever notices are heard from now on.
+        self.on_listening: Callable[[], None] = lambda: None
+        #: Whether a worker's advisory lock is held.
         self.holds_lock = False
 
     def get_sync_connector(self) -> DjangoConnector:
@@ -109,11 +113,13 @@ class WorkerConnector(PsycopgConnector):
 
     async def _reason(self) -> psycopg.Error | None:
         """Return why no connection can be had; the pool knows only that it took too long."""
+        if self.contact.is_lost:
+            return None
         try:
-            async with self._get_standalone_connection():
+            async with asyncio.timeout(POOL_TIMEOUT), self._get_standalone_connection():
                 return None
-        except psycopg.Error as error:
-            return error
+        except (psycopg.Error, TimeoutError) as error:
+            return error if isinstance(error, psycopg.Error) else None
 
     @asynccontextmanager
     async def _get_cursor(
@@ -135,46 +141,62 @@ class WorkerConnector(PsycopgConnector):
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Listen for ever, again as soon as there is a server when there was none."""
+        names = list(channels)
+
+        async def listen(connection: AsyncConnection) -> None:
+            with answers_within(PATIENCE, connection):
+                for name in names:
+                    query = self._make_dynamic_query(sql.queries["listen_queue"], channel_name=name)
+                    await connection.execute(query)
+            # What was deferred while nobody listened.
+            self.on_listening()
+            while True:
+                self._hearing.made()
+                async for notice in connection.notifies(timeout=SILENCE):
+                    await on_notification(channel=notice.channel, payload=notice.payload)
+                with answers_within(PATIENCE, connection):
+                    await connection.execute("SELECT 1")
+
+        await self._keep_session(listen, self._hearing)
+
+    async def hold_lock(self, worker_id: int) -> None:
+        """Hold the advisory lock of a worker for ever, on a session that does nothing else.
+
+        PostgreSQL ends one whose notices nobody takes, as when the worker's process is stopped.
+        """
+
+        async def lock(connection: AsyncConnection) -> None:
+            holder = {"worker_id": worker_id, "pid": connection.info.backend_pid}
+            while True:
+                with answers_within(PATIENCE, connection):
+                    # A session from before an outage may have it still.
+                    query = "SELECT 1" if self.holds_lock else queries.LOCK_WORKER
+                    cursor = await connection.execute(query, holder)
+                    self.holds_lock = (await cursor.fetchone() or (False,))[0] in (True, 1)
+                self._locking.made()
+                # Sees its end at once, if there is one.
+                async for _ in connection.notifies(timeout=SILENCE):
+                    pass
+
+        await self._keep_session(lock, self._locking)
+
+    async def _keep_session(
+        self, use: Callable[[AsyncConnection], Awaitable[None]], contact: Contact
+    ) -> None:
         while True:
             try:
-                await super().listen_notify(on_notification, channels)
+                await self._use_session(use)
             except ConnectorException as error:
-                self._hearing.lost(error)
-                await self._hearing.wait(error)
+                contact.lost(error)
+                await contact.wait(error)
+            finally:
+                if contact is self._locking:
+                    self.holds_lock = False
 
-    async def _loop_notify(
-        self,
-        on_notification: Notify,
-        connection: AsyncConnection,
-        timeout: float = SILENCE,  # noqa: ASYNC109  # the signature is Procrastinate's
-    ) -> None:
-        """Hand on notices, and hold the worker's lock, for as long as the connection lives."""
-        try:
-            while True:
-                if self.holds_lock:
-                    with answers_within(PATIENCE, connection):
-                        await connection.execute("SELECT 1")
-                else:
-                    self.holds_lock = await self._lock(connection)
-                self._hearing.made()
-                async for notice in connection.notifies(timeout=timeout):
-                    await on_notification(channel=notice.channel, payload=notice.payload)
-        except psycopg.OperationalError:
-            return
-        finally:
-            self.holds_lock = False
-
-    async def _lock(self, connection: AsyncConnection) -> bool:
-        """Take the worker's lock, unless a session from before an outage still has it."""
-        if self.locks_for is None:
-            return False
-        with answers_within(PATIENCE, connection):
-            cursor = await connection.execute(
-                queries.LOCK_WORKER,
-                {"worker_id": self.locks_for, "pid": connection.info.backend_pid},
-            )
-            row = await cursor.fetchone()
-        return bool(row and row[0])
+    @wrap_exceptions()  # type: ignore[untyped-decorator]  # Procrastinate's
+    async def _use_session(self, use: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        async with self._get_standalone_connection() as connection:
+            await use(connection)
 
     async def _create_pool(self, pool_args: dict[str, Any]) -> AsyncConnectionPool:
         return self._pool_factory(**pool_args, open=False, check=IdleCheck())

@@ -42,8 +42,6 @@ class Contact:
         self._lost_at: float | None = None
         self._told = False
         self._regained = asyncio.Event()
-        #: The moment (of time.monotonic) since which there has been contact.
-        self.since = time.monotonic()
 
     @property
     def is_lost(self) -> bool:
@@ -67,8 +65,8 @@ class Contact:
             return
         if self._told:
             self._told = False
-            self.since = time.monotonic()
-            logger.info("%s, after %.1f s.", self._relief, self.since - self._lost_at)
+            away = time.monotonic() - self._lost_at
+            logger.info("%s, after %.1f s.", self._relief, away)
         self._lost_at = None
         self._regained.set()
 

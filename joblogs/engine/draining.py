@@ -48,14 +48,14 @@ async def drain(worker: Worker, leave: asyncio.Event) -> None:
 async def _give_back(worker: Worker) -> None:
     # What runs on in a thread may still change the attempts themselves.
     rows = {
-        attempt.job.id: execution.interrupted(attempt).row(worker.delete_jobs)
+        attempt.job.id: execution.interrupted(worker, attempt).row(worker.delete_jobs)
         for attempt in worker.attempts_in_hand()
     }
     try:
         async with asyncio.timeout(GIVING_BACK):
             others = await worker.ownership.end(rows)
     except (ConnectorException, TimeoutError) as error:
-        reason = error.__cause__ or type(error).__name__
+        reason = error.__cause__ if isinstance(error, ConnectorException) else "no answer"
         worker.logger.warning("Jobs left to be rescued, not given back: %d (%s)", len(rows), reason)
     else:
         worker.logger.warning("Jobs given back, to run again: %d", len(rows) - len(others))

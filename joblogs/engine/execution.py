@@ -129,7 +129,7 @@ async def _run_batch(worker: Worker, task: AnyTask, batch: Batch, attempts: list
         )
         for attempt in attempts:
             if worker.is_stopping:
-                await _acknowledge(worker, interrupted(attempt))
+                await _acknowledge(worker, interrupted(worker, attempt))
                 continue
             attempt.started_at = time.time()
             await _run_batch(worker, task, batch, [attempt])
@@ -163,12 +163,12 @@ async def _run_in_transaction(
         try:
             await _call(worker, task, left[0], do)
         except NotOwnedError as error:
-            if await worker.ownership.regained():
-                continue
-            for attempt in left:
-                if attempt.job.id in error.job_ids:
-                    _say_not_owned(attempt)
-            left = [attempt for attempt in left if attempt.job.id not in error.job_ids]
+            doubtful = [each for each in left if each.job.id in error.job_ids]
+            owned = await worker.ownership.of([attempt.job for attempt in doubtful])
+            lost = [attempt for attempt in doubtful if attempt.job.id not in owned]
+            for attempt in lost:
+                _say_not_owned(attempt)
+            left = [attempt for attempt in left if attempt not in lost]
         except NotConnectedError:
             # No concern of these jobs: they wait for the database.
             await asyncio.sleep(random.uniform(*PAUSE))  # noqa: S311  # spreads waits, no secret
@@ -237,10 +237,14 @@ async def _end(
         raise
 
 
-def interrupted(attempt: Attempt) -> Attempt:
-    """Return an attempt as it is when the worker stops before it is done: it runs again."""
+def interrupted(worker: Worker, attempt: Attempt) -> Attempt:
+    """Return an attempt as it is when the worker stops before it is done.
+
+    It runs again, unless somebody wanted it aborted.
+    """
+    is_wanted = worker.abort_reason_of(attempt) is not AbortReason.USER_REQUEST
     ended = Attempt(attempt.job, attempt.started_at)
-    ended.fail(WorkerStoppedError(), RetryDecision(retry_at=timezone.now()))
+    ended.fail(WorkerStoppedError(), RetryDecision(retry_at=timezone.now()) if is_wanted else None)
     return ended
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from itertools import groupby
@@ -47,23 +48,27 @@ class Fetcher:
         self._contact = Contact(
             "No jobs can be fetched", "Jobs can be fetched again", any_error=True
         )
-        self._doubt_until = self._looked_at = float("-inf")
+        self._doubt = asyncio.Event()
+        self._doubt_until = float("-inf")
+        # Held by whoever asks for jobs until they are in hand, so that none is found twice.
+        self._lock = asyncio.Lock()
         self._last_chances: set[int] = set()
 
     async def fetch(self, starts: int) -> Starts:
         """Return at most so many starts, once there is a database; none when asked to stop."""
         while self._worker.takes_jobs:
             try:
-                found = await self._look_for_lost() or await self._manager.fetch_jobs(
-                    self._worker.queues,
-                    self._worker.worker_id,
-                    starts=starts,
-                    batch_sizes=self._sizes,
-                )
-                found = await self._one_last_chance_at_a_time(found)
+                async with self._lock:
+                    fetched = await self._manager.fetch_jobs(
+                        self._worker.queues,
+                        self._worker.worker_id,
+                        starts=starts,
+                        batch_sizes=self._sizes,
+                    )
+                    found = await self._one_last_chance_at_a_time(fetched)
             except ConnectorException as error:
                 self._doubt_until = time.monotonic() + DOUBT
-                self._looked_at = float("-inf")
+                self._doubt.set()
                 await self._recover(error)
             else:
                 self._contact.made()
@@ -74,22 +79,35 @@ class Fetcher:
         if isinstance(error.__cause__, ForeignKeyViolation):
             # Somebody took this worker for dead, and deleted its row.
             try:
-                if await self._worker.presence.ensure():
-                    return
+                await self._worker.presence.ensure()
             except ConnectorException as another:
                 error = another
+            else:
+                return
         self._contact.lost(error)
         await utils.wait_any(self._contact.wait(error), self._worker.stop_requested())
 
-    async def _look_for_lost(self) -> Starts:
-        """Return the jobs of a fetch whose answer was lost: this worker has them, and runs none."""
-        now = time.monotonic()
-        if now > self._doubt_until or now < self._looked_at + PAUSE:
-            return []
-        known = [job.id for job in self._worker.jobs_in_hand()]
-        lost = await self._manager.taken_jobs(self._worker.worker_id, known)
-        self._looked_at = now
-        return self._as_starts(lost)
+    async def keep_looking(self) -> None:
+        """Start the jobs of fetches whose answers were lost: this worker has them, and runs none.
+
+        Also while its slots are taken, or it is quiet: nobody else will. The last look is one after
+        which no such fetch can be under way.
+        """
+        while True:
+            await self._doubt.wait()
+            await asyncio.sleep(PAUSE)
+            last = time.monotonic() > self._doubt_until
+            async with self._lock:
+                known = [job.id for job in self._worker.jobs_in_hand()]
+                lost = await self._manager.taken_jobs(self._worker.worker_id, known)
+                found = await self._one_last_chance_at_a_time(self._as_starts(lost))
+                if self._worker.is_stopping:
+                    ids = [job.id for jobs in found for job in jobs]
+                    await self._manager.put_back(self._worker.worker_id, ids, seconds=0)
+                    found = []
+            self._worker.start(found)
+            if last and time.monotonic() > self._doubt_until:
+                self._doubt.clear()
 
     def _as_starts(self, jobs: Iterable[FetchedJob]) -> Starts:
         starts: Starts = []
@@ -107,12 +125,12 @@ class Fetcher:
         before_last = settings.JOBLOGS_MOST_DEATHS - 1
         if before_last < 1:
             return starts
-        tried = [jobs[0].id for jobs in starts if jobs[0].attempts >= before_last]
+        tried = [jobs[0] for jobs in starts if jobs[0].attempts >= before_last]
         if not tried:
             return starts
         dying = await self._manager.jobs_lost_often(tried, before_last)
         self._last_chances.intersection_update(job.id for job in self._worker.jobs_in_hand())
-        waiting = [job_id for job_id in tried if job_id in dying]
+        waiting = [job.id for job in tried if job.id in dying]
         if not self._last_chances:
             self._last_chances.update(waiting[:1])
             waiting = waiting[1:]

@@ -145,10 +145,13 @@ class JobManager(StockJobManager):
         )
         return [FetchedJob.from_row(row) for row in rows]
 
-    async def jobs_lost_often(self, jobs: Sequence[int], number: int) -> set[int]:
+    async def jobs_lost_often(self, jobs: Sequence[FetchedJob], number: int) -> set[int]:
         """Return the ids of those that were running in so many workers that died, or more."""
         rows = await self.connector.execute_query_all_async(
-            query=queries.DEATHS, jobs=jobs, number=number
+            query=queries.DEATHS,
+            jobs=[job.id for job in jobs],
+            attempts=[job.attempts for job in jobs],
+            number=number,
         )
         return {row["job_id"] for row in rows}
 

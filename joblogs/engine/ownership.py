@@ -29,20 +29,22 @@ class Ownership:
         """End attempts, as JobManager.finish_attempts does."""
         verdicts = await self._finish(rows)
         lost = {job_id: rows[job_id] for job_id in rows if verdicts.get(job_id) == "not owned"}
-        if lost and await self._worker.presence.ensure():
+        if lost:
+            # Perhaps with the worker's row, and back with it: somebody else may have seen to that.
+            await self._worker.presence.ensure()
             for job_id in lost:
                 del verdicts[job_id]
             verdicts |= await self._finish(lost)
         return verdicts
 
     async def of(self, jobs: list[FetchedJob]) -> set[int]:
-        """Return the ids of those jobs that are still the worker's, waiting for the database."""
-        manager = self._worker.app.job_manager
-        return await self._insist(manager.owned_jobs, self._worker.worker_id, jobs)
+        """Return the ids of those jobs that are still the worker's, waiting for the database.
 
-    async def regained(self) -> bool:
-        """Tell whether the worker's row was gone, and its jobs with it; both are back then."""
-        return await self._insist(self._worker.presence.ensure)
+        Those that it lost with its row are its own again.
+        """
+        manager = self._worker.app.job_manager
+        await self._insist(self._worker.presence.ensure)
+        return await self._insist(manager.owned_jobs, self._worker.worker_id, jobs)
 
     async def _insist(self, query: Callable[..., Awaitable[T]], *args: Any) -> T:
         while True:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.conf import settings
 from procrastinate import utils
 from procrastinate.exceptions import ConnectorException
+from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 from psycopg.types.json import Jsonb
 
 import joblogs
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from joblogs.engine.connectors import WorkerConnector
     from joblogs.engine.worker import Worker
 
+NOT_MIGRATED = "The database is not that of this version: run manage.py migrate."
 AT_A_TIME = 1_000  # jobs given back in one statement
 GOODBYE = 2.0  # seconds
 LONGEST_NAME = 128  # characters, in job_workers
@@ -57,6 +59,8 @@ class Presence:
         self._connector = connector
         self._timeout = timeout
         self._started_at = time.monotonic()
+        #: The moment since which it has sent its heartbeat without a gap.
+        self._in_touch_since = self._started_at
         self._changed = asyncio.Event()
         #: When this worker saw which orphan first. Its worker may be about to register again.
         self._orphans: dict[Orphan, float] = {}
@@ -67,6 +71,10 @@ class Presence:
             try:
                 return await self._register()
             except ConnectorException as error:
+                if isinstance(
+                    error.__cause__, UndefinedTable | UndefinedColumn | UndefinedFunction
+                ):
+                    raise ConnectorException(NOT_MIGRATED) from error.__cause__
                 if not self._connector.contact.waits_for(error):
                     raise
                 await utils.wait_any(self._connector.contact.wait(error), stop.wait())
@@ -85,12 +93,11 @@ class Presence:
         """Have the worker's state told now."""
         self._changed.set()
 
-    async def ensure(self) -> bool:
-        """Register again if that is needed; tell whether it was."""
-        if await self._beat():
-            return False
-        await self._register()
-        return True
+    async def ensure(self) -> None:
+        """Register again if that is needed, or if jobs of this worker are nobody's."""
+        row = await self._beat()
+        if row is None or self._are_in_hand(row):
+            await self._register()
 
     async def leave(self) -> None:
         """Unregister, if that can be done now; else others see that the worker is gone."""
@@ -119,22 +126,29 @@ class Presence:
                 "Somebody took this worker for dead: it has registered again."
             )
         registered: int = row["worker_id"]
-        self._connector.locks_for = registered
         return registered
 
     async def _beat_and_look(self) -> None:
         row = await self._beat()
-        if row is None:
-            await self._register()
-            return
         now = time.monotonic()
+        if row is None or self._are_in_hand(row):
+            await self._register()
+            self._in_touch_since = now
+            return
+        if row["gap"] > 2 * self._worker.update_heartbeat_interval:
+            self._in_touch_since = now
         seen = starmap(Orphan, zip(row["orphans"], row["orphan_attempts"], strict=True))
         self._orphans = {orphan: self._orphans.get(orphan, now) for orphan in seen}
-        if now - max(self._connector.contact.since, self._started_at) < self._timeout:
+        if now - self._in_touch_since < self._timeout:
             return
         orphans = [each for each, since in self._orphans.items() if now - since >= self._timeout]
         if row["others_are_silent"] or orphans:
             await self._rescue(orphans)
+
+    def _are_in_hand(self, row: dict[str, Any]) -> bool:
+        """Tell whether some of the orphans are jobs that this worker runs."""
+        orphans = set(zip(row["orphans"], row["orphan_attempts"], strict=True))
+        return any((job.id, job.attempts) in orphans for job in self._worker.jobs_in_hand())
 
     async def _beat(self) -> dict[str, Any] | None:
         """Send the heartbeat; return its answer, or None for a worker that is not registered."""

@@ -109,8 +109,11 @@ SEAMS = {
     "psycopg_connector:PsycopgConnector._get_standalone_connection": Seam(
         "2829f043", "connectors: listens and tries on it"
     ),
-    "psycopg_connector:PsycopgConnector.listen_notify": Seam("22413acc", "connectors: extends it"),
+    "psycopg_connector:PsycopgConnector.listen_notify": Seam("22413acc", "connectors: replaces it"),
     "psycopg_connector:PsycopgConnector._loop_notify": Seam("8457d95e", "connectors: replaces it"),
+    "psycopg_connector:PsycopgConnector._make_dynamic_query": Seam(
+        "c5286b39", "connectors: calls it"
+    ),
     "sync_psycopg_connector:wrap_exceptions": Seam(
         "e950941a", "contact, manager: look at the causes"
     ),

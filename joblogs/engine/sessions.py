@@ -51,7 +51,8 @@ async def prepare(connection: AsyncConnection) -> None:
     """Make a connection one of the engine's: each statement commits by itself, and in time."""
     await connection.set_autocommit(True)
     query, parameters = settings_query(connection, OF_THE_ENGINE)
-    await connection.execute(query, parameters)
+    with answers_within(PATIENCE, connection):
+        await connection.execute(query, parameters)
 
 
 class NoAnswerError(OperationalError):

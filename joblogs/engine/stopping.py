@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,9 +29,7 @@ def on_signals(worker: Worker) -> Iterator[None]:
     SIGTERM and SIGINT: finish what runs, then end; the second one: end now. SIGTSTP: take nothing
     new, and stay. SIGCONT: take jobs again. What is ignored, as under nohup, stays ignored.
     """
-    if not worker.install_signal_handlers or (
-        threading.current_thread() is not threading.main_thread()
-    ):
+    if not has_the_process(worker):
         yield
         return
     asked_at: float | None = None
@@ -65,9 +63,16 @@ def on_signals(worker: Worker) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def leave_process() -> NoReturn:
-    """End this process now, as asked, whatever its threads do. Nothing else would end them."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+def has_the_process(worker: Worker) -> bool:
+    """Tell whether a worker has its process for itself, as that of the command has."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return worker.install_signal_handlers and is_main
+
+
+def leave_process(worker: Worker) -> None:
+    """End the process of a worker now, as asked: nothing else would end its threads."""
+    if has_the_process(worker):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

@@ -89,8 +89,8 @@ class Worker(StockWorker):
             raise
         finally:
             self._loop = None
-        if self.left_behind and self.install_signal_handlers:
-            leave_process()
+        if self.left_behind:
+            leave_process(self)
 
     async def _live(self) -> None:
         connector = self.connector
@@ -101,25 +101,28 @@ class Worker(StockWorker):
         self.lost_answers = LostAnswers(connector)
         self._fetcher = Fetcher(self)
         self._alarm = Alarm(self, self._new_job_event)
+        connector.on_listening = self._new_job_event.set
         stopping = asyncio.create_task(self._note_stop(), name="note the stop")
         with on_signals(self), self.lost_answers.watching():
             try:
                 self.worker_id = await self.presence.enter(self._stop_event)
                 if self.worker_id is not None:
-                    await self._work()
+                    await self._work(self.worker_id)
             finally:
                 stopping.cancel()
                 await self._close()
         self.logger.info("Stopped worker on %s", utils.queues_display(self.queues))
 
-    async def _work(self) -> None:
+    async def _work(self, worker_id: int) -> None:
         self.logger.info("Starting worker on %s", utils.queues_display(self.queues))
         beside = SideTasks(self.connector.contact)
         beside.add("The heartbeat", self.presence.keep_beating)
         beside.add("The look for jobs to abort", self._poll_jobs_to_abort)
         beside.add("The look for lost answers", self.lost_answers.keep_looking)
+        beside.add("The look for lost jobs", self._fetcher.keep_looking)
         if self.listen_notify:
             beside.add("Listening", self._listen)
+            beside.add("Holding the lock", partial(self.connector.hold_lock, worker_id))
         deferrer = beside.add("The deferrer of periodic tasks", self._periodic_deferrer)
         try:
             await self._take_jobs()
@@ -226,14 +229,19 @@ class Worker(StockWorker):
             # Before the fetch: who is deferred meanwhile is looked for again.
             self._new_job_event.clear()
             self._alarm.note_fetch()
+            # Nothing comes between the answer and the start.
             starts = await self._fetcher.fetch(free)
-            for jobs in starts:
-                self._start(jobs)
+            self.start(starts)
             # With batches there may be more: a fetch looks only so far ahead.
             if not starts or (len(starts) < free and all(len(jobs) == 1 for jobs in starts)):
                 break
         if self.wait and self.takes_jobs:
             self._alarm.set()
+
+    def start(self, starts: list[list[FetchedJob]]) -> None:
+        """Run jobs that were fetched."""
+        for jobs in starts:
+            self._start(jobs)
 
     def _start(self, jobs: list[FetchedJob]) -> None:
         attempts = [Attempt(job) for job in jobs]

@@ -41,6 +41,7 @@ def main() -> int:
                     for side in sides
                 ]
                 pairs.append((outcomes[0], outcomes[1] if len(outcomes) > 1 else None))
+                (options.logs / "table.md").write_text(table(pairs) + "\n")
         finally:
             print(f"\n{table(pairs)}", flush=True)
     return int(any(ours.losses for ours, _ in pairs))
@@ -70,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="scenarios with it in their names"
     )
-    parser.add_argument("--logs", type=Path, help="a folder for the logs of all processes")
+    parser.add_argument("--logs", type=Path, help="a folder for the table and all logs")
     options = parser.parse_args()
     if options.seed is None:
         options.seed = secrets.randbelow(1_000_000)

@@ -135,7 +135,6 @@ def test_each_job_of_a_dead_worker_is_given_back_on_its_own(
     }
     assert not Worker.objects.exists()
     assert not JobWorker.objects.exists()
-    assert rescue() == []
 
 
 def test_who_rescues_leaves_alone_what_another_is_rescuing(
@@ -207,15 +206,18 @@ def test_a_worker_whose_lock_is_held_keeps_its_row_and_its_jobs_whatever_its_hea
     assert async_to_sync(manager().prune_stalled_workers)(20) == [living]
 
 
-def test_a_worker_that_is_not_silent_for_long_enough_keeps_its_jobs(
-    add: Add, die: Die, execute: Execute
+@pytest.mark.parametrize(("kind", "timeout"), [("ours", 20), ("stock", 40)])
+def test_a_worker_is_dead_only_after_some_time_and_a_stock_one_after_twice_as_long(
+    add: Add, die: Die, tell: Tell, rescue: Rescue, execute: Execute, kind: str, timeout: int
 ) -> None:
-    job = add()
-    die(job)
-    execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '19 seconds'")
-    assert execute(RESCUE, 3, [], [], 1_000) == []
-    execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '21 seconds'")
-    assert [jobs for _, jobs, _ in execute(RESCUE, 3, [], [], 1_000)] == [1]
+    worker = die(add())
+    if kind == "ours":
+        tell(worker, seconds_ago=0)
+    ago = "UPDATE procrastinate_workers SET last_heartbeat = now() - make_interval(secs => %s)"
+    execute(ago, timeout - 5)
+    assert rescue() == []
+    execute(ago, timeout + 1)
+    assert [given.jobs for given in rescue()] == [1]
 
 
 def test_a_job_of_nobody_is_given_back_only_as_it_was_seen(
@@ -240,8 +242,7 @@ def test_what_a_worker_told_of_itself_goes_some_time_after_its_registration(
     tell(worker + 1_000, seconds_ago=60)
     tell(worker + 2_000, seconds_ago=10)
     assert rescue() == []
-    left = set(JobWorker.objects.values_list("worker_id", flat=True))
-    assert left == {worker, worker + 2_000}
+    assert {each.worker_id for each in JobWorker.objects.all()} == {worker, worker + 2_000}
 
 
 @pytest.mark.parametrize("deaths", [1, 2, 3])
@@ -294,6 +295,5 @@ def test_attempts_that_failed_or_are_of_an_earlier_job_with_the_same_id_are_no_d
 def test_only_first_tries_are_batched(add: Add, execute: Execute, fetch: Fetch) -> None:
     jobs = [add("mail") for _ in range(6)]
     execute("UPDATE procrastinate_jobs SET attempts = 1 WHERE id IN (%s, %s)", jobs[1], jobs[4])
-    starts = fetch(batches={"mail": 10})
     first_tries = [jobs[0], jobs[2], jobs[3], jobs[5]]
-    assert sorted(starts) == sorted([first_tries, [jobs[1]], [jobs[4]]])
+    assert sorted(fetch(batches={"mail": 10})) == sorted([first_tries, [jobs[1]], [jobs[4]]])

@@ -15,6 +15,7 @@ from procrastinate.contrib.django import app
 
 import joblogs
 from joblogs.models import Job, JobLog, JobWorker, Worker
+from tests.engine_processes.conftest import count_listening
 from tests.engine_processes.jobs import effects, job
 from tests.processes import database_url
 from tests.waiting import wait_for
@@ -95,7 +96,8 @@ def test_a_job_of_a_worker_that_was_killed_runs_again_and_is_counted_once(
     its_job = job("note").defer(number=1, stop="inside")
     gate.wait_for_visitors()
     dead.process.kill()
-    dead.process.wait()
+    # Its session, too, is gone: `start` waits for one more that listens.
+    wait_for(lambda: dead.has_ended and count_listening() == 0)
     heir = start(*SOON, *flags)
     # Not yet, as the first one may wait there still.
     wait_for(lambda: (1, "lost") in outcomes(its_job))

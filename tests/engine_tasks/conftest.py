@@ -118,7 +118,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         return [
             record.getMessage()
             for record in caplog.records
-            if record.name.startswith("joblogs.engine") and record.levelno >= logging.WARNING
+            if record.name.startswith(("joblogs.engine", "procrastinate.worker."))
+            and record.levelno >= logging.WARNING
         ]
 
     return of

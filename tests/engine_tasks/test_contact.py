@@ -70,12 +70,11 @@ def _all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contact, "BRIEF", 0)
 
 
-def test_what_is_over_in_a_moment_is_not_told_and_delays_no_rescue(
+def test_what_is_over_in_a_moment_is_not_told(
     said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contact, "BRIEF", 60)
     made = Contact(LOST, REGAINED)
-    before = made.since
     for _ in range(3):
         made.lost(failure())
         made.lost(failure())
@@ -83,7 +82,6 @@ def test_what_is_over_in_a_moment_is_not_told_and_delays_no_rescue(
         made.made()
         assert not made.is_lost
     assert said() == []
-    assert made.since == before
 
 
 def test_each_end_is_told_once_however_many_ask_and_however_often_it_fails(
@@ -110,16 +108,6 @@ def test_each_end_is_told_once_however_many_ask_and_however_often_it_fails(
         *_, beginning, end = said()
         assert beginning == f"{LOST}: connection refused Is it running?"
         assert end.startswith(f"{REGAINED}, after 0.")
-
-
-def test_it_is_known_since_when_there_has_been_contact() -> None:
-    made = Contact(LOST, REGAINED)
-    at_first = made.since
-    made.made()
-    assert made.since == at_first
-    made.lost(failure())
-    made.made()
-    assert at_first < made.since <= time.monotonic()
 
 
 def test_the_first_waits_are_short_and_later_ones_not_longer_than_the_longest(

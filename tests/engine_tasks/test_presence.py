@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +39,18 @@ def unregister() -> int:
     return int(worker)
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was warned of, by whichever logger."""
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
 @pytest.mark.parametrize("options", [SOON, SELDOM], ids=["at its heartbeat", "at their end"])
 @pytest.mark.parametrize("kind", ["ordinary", "transactional", "batch"])
 def test_a_worker_whose_row_is_gone_registers_again_and_ends_its_jobs_once(
     task: Register,
     batch: Register,
     run_worker: Run,
-    warnings: Callable[[], list[str]],
+    caplog: pytest.LogCaptureFixture,
     kind: str,
     options: dict[str, float],
 ) -> None:
@@ -83,7 +89,7 @@ def test_a_worker_whose_row_is_gone_registers_again_and_ends_its_jobs_once(
     assert JobQueue.objects.count() == 1
     if kind == "ordinary" or options == SOON:
         assert calls == [1]
-    assert warnings() == ["Somebody took this worker for dead: it has registered again."]
+    assert warnings(caplog) == ["Somebody took this worker for dead: it has registered again."]
 
 
 def test_a_worker_whose_row_is_gone_takes_the_next_job(task: Register, run_worker: Run) -> None:
@@ -115,7 +121,7 @@ def test_a_worker_that_starts_lets_others_tell_first_that_they_live(run_worker: 
 
 
 def test_jobs_are_given_back_some_at_a_time_and_all_at_one_look(
-    run_worker: Run, warnings: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+    run_worker: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As many times as this is, there are not so many looks in the time that the test has.
     monkeypatch.setattr(presence, "AT_A_TIME", 10)
@@ -130,7 +136,9 @@ def test_jobs_are_given_back_some_at_a_time_and_all_at_one_look(
     logs = JobLog.objects.filter(outcome="lost", attempt=1)
     assert sorted(logs.values_list("job_id", flat=True)) == jobs
     counts = [10] * 150 + [5]
-    assert warnings() == [f"Gave back {n} jobs of worker {worker}, which died." for n in counts]
+    assert warnings(caplog) == [
+        f"Gave back {n} jobs of worker {worker}, which died." for n in counts
+    ]
 
 
 lost_answer = pytest.mark.parametrize("deliver", [True, False], ids=["fetched", "not fetched"])

@@ -55,6 +55,7 @@ class Guard:
 @pytest.fixture
 def guard(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
     monkeypatch.setattr(contact, "LONGEST", 0.1)
+    monkeypatch.setattr(contact, "BRIEF", 0.0)
     guard = Guard()
     yield guard
     guard.end()

@@ -1,7 +1,10 @@
--- Which of these jobs have been lost so often with their workers.
-SELECT job_id
-  FROM job_logs
- WHERE job_id = ANY (%(jobs)s::bigint[])
-   AND outcome = 'lost'
- GROUP BY job_id
-HAVING count(DISTINCT attempt) >= %(number)s;
+-- Which of these jobs, at these counts of attempts, have been lost so often with their workers. Ids can
+-- start anew: later attempts are of another job.
+SELECT log.job_id
+  FROM unnest(%(jobs)s::bigint[], %(attempts)s::integer[]) AS job (id, attempts)
+  JOIN job_logs AS log
+    ON log.job_id = job.id
+   AND log.attempt <= job.attempts
+ WHERE log.outcome = 'lost'
+ GROUP BY log.job_id
+HAVING count(DISTINCT log.attempt) >= %(number)s;

@@ -11,9 +11,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.management.commands import procrastinate
-from procrastinate.exceptions import ConnectorException
 from procrastinate.worker import WORKER_NAME
-from psycopg.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
 
 from joblogs.processes import Fleet, follow
 
@@ -64,7 +62,7 @@ class Command(procrastinate.Command):
             gc.freeze()
             # A pool tells of each try to connect; a worker tells once that the database is away.
             logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-            self._run(*args, **options)
+            super().handle(*args, **options)
             return
         if sys.argv[1:2] != ["procrastinate"]:
             raise CommandError("--processes needs a command line of its own, to run it in each.")
@@ -76,18 +74,6 @@ class Command(procrastinate.Command):
             one_shot=not options.get("wait", defaults.get("wait", True)),
         )
         sys.exit(fleet.run())
-
-    def _run(self, *args: Any, **options: Any) -> None:
-        try:
-            super().handle(*args, **options)
-        except ConnectorException as error:
-            cause = error.__cause__
-            if isinstance(cause, UndefinedTable | UndefinedColumn | UndefinedFunction):
-                raise CommandError(
-                    f"The database is not that of this version ({cause.diag.message_primary}): "
-                    "run manage.py migrate."
-                ) from error
-            raise
 
 
 def seconds(text: str) -> float:

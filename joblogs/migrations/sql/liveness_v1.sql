@@ -66,7 +66,8 @@ BEGIN
 END;
 $$;
 
--- Tell that a worker lives. Returns whether it is still registered, and whether there is something for
+-- Tell that a worker lives. Returns whether it is still registered, how many seconds ago it told so
+-- last, and whether there is something for
 -- joblogs_rescue_jobs_v1 to look at: workers without a heartbeat for p_timeout seconds, or running jobs
 -- of nobody, whose ids and counts of attempts are returned (the first 1,000).
 CREATE FUNCTION joblogs_heartbeat_v1(
@@ -74,6 +75,7 @@ CREATE FUNCTION joblogs_heartbeat_v1(
     p_about jsonb,
     p_timeout float8,
     OUT registered boolean,
+    OUT gap float8,
     OUT others_are_silent boolean,
     OUT orphans bigint[],
     OUT orphan_attempts integer[]
@@ -82,6 +84,10 @@ CREATE FUNCTION joblogs_heartbeat_v1(
     SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
+    SELECT extract(epoch FROM now() - last_heartbeat)
+      INTO gap
+      FROM procrastinate_workers
+     WHERE id = p_worker_id;
     UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = p_worker_id;
     registered := FOUND;
     IF registered THEN

@@ -58,8 +58,36 @@ AS $$
       );
 $$;
 
+-- The same for many, one by one if that fails together: what cannot be given back keeps no other one.
+CREATE FUNCTION joblogs_lose_each_v1(
+    p_worker_id bigint, p_worker text, p_jobs bigint[], p_most_deaths integer
+)
+    RETURNS void
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    its_id bigint;
+BEGIN
+    BEGIN
+        PERFORM joblogs_lose_jobs_v1(p_worker_id, p_worker, p_jobs, p_most_deaths);
+        RETURN;
+    EXCEPTION WHEN OTHERS THEN
+        NULL;
+    END;
+    FOREACH its_id IN ARRAY p_jobs LOOP
+        BEGIN
+            PERFORM joblogs_lose_jobs_v1(p_worker_id, p_worker, ARRAY[its_id], p_most_deaths);
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'Job % of a worker that died cannot be given back: %', its_id, SQLERRM;
+        END;
+    END LOOP;
+END;
+$$;
+
 -- Give back the jobs of workers without a heartbeat for p_timeout seconds and without their lock, and
 -- those of p_orphans (with their counts of attempts) that still run for nobody; up to p_limit of each.
+-- Workers that are not in job_workers are given twice as long: stock ones hold no lock, and send no
+-- heartbeat while they finish what runs before they stop.
 -- A row that somebody is changing is left for the next time. Returns a row for each worker that died
 -- (null for the orphans): how many of its jobs were given back, and which of them ended instead.
 CREATE FUNCTION joblogs_rescue_jobs_v1(
@@ -82,8 +110,10 @@ DECLARE
 BEGIN
     FOR silent IN
         SELECT id
-          FROM procrastinate_workers
+          FROM procrastinate_workers AS worker
          WHERE last_heartbeat < now() - make_interval(secs => p_timeout)
+           AND (last_heartbeat < now() - make_interval(secs => 2 * p_timeout)
+                OR EXISTS (SELECT FROM job_workers WHERE worker_id = worker.id))
          ORDER BY last_heartbeat
            FOR UPDATE SKIP LOCKED
     LOOP
@@ -101,9 +131,14 @@ BEGIN
              LIMIT p_limit
                FOR NO KEY UPDATE SKIP LOCKED
         );
-        PERFORM joblogs_lose_jobs_v1(silent, worker, lost, p_most_deaths);
-        jobs := cardinality(lost);
-        ended := ARRAY(SELECT id FROM procrastinate_jobs WHERE id = ANY (lost) AND status::text <> 'todo');
+        PERFORM joblogs_lose_each_v1(silent, worker, lost, p_most_deaths);
+        SELECT count(*) FILTER (WHERE status::text <> 'doing'),
+               coalesce(
+                   array_agg(id ORDER BY id) FILTER (WHERE status::text NOT IN ('todo', 'doing')), '{}'
+               )
+          INTO jobs, ended
+          FROM procrastinate_jobs
+         WHERE id = ANY (lost);
         RETURN NEXT;
         -- What it has left are jobs that somebody is changing, or more than fit in here.
         IF NOT EXISTS (
@@ -128,9 +163,14 @@ BEGIN
          ) AS job
     );
     IF lost <> '{}' THEN
-        PERFORM joblogs_lose_jobs_v1(NULL, 'unknown', lost, p_most_deaths);
-        jobs := cardinality(lost);
-        ended := ARRAY(SELECT id FROM procrastinate_jobs WHERE id = ANY (lost) AND status::text <> 'todo');
+        PERFORM joblogs_lose_each_v1(NULL, 'unknown', lost, p_most_deaths);
+        SELECT count(*) FILTER (WHERE status::text <> 'doing'),
+               coalesce(
+                   array_agg(id ORDER BY id) FILTER (WHERE status::text NOT IN ('todo', 'doing')), '{}'
+               )
+          INTO jobs, ended
+          FROM procrastinate_jobs
+         WHERE id = ANY (lost);
         RETURN NEXT;
     END IF;
 
