@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from itertools import starmap
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -171,7 +172,7 @@ class Presence:
                 orphan_attempts=[orphan.attempts for orphan in orphans],
                 at_most=AT_A_TIME,
             )
-            for row in rows:
+            for row in filter(itemgetter("jobs"), rows):
                 self._say_rescued(row["worker"], row["jobs"], row["ended"])
             more = any(row["jobs"] == AT_A_TIME for row in rows)
 
