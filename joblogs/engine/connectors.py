@@ -40,6 +40,8 @@ T = TypeVar("T")
 POOL_TIMEOUT = 3.0
 # Seconds after which a session that is kept for itself is tried.
 SILENCE = 10.0
+# Seconds after which a lock that another session has is tried again.
+AGAIN = 1.0
 
 
 class DjangoConnector(StockDjangoConnector):
@@ -169,13 +171,16 @@ class WorkerConnector(PsycopgConnector):
             holder = {"worker_id": worker_id, "pid": connection.info.backend_pid}
             while True:
                 with answers_within(PATIENCE, connection):
-                    # A session from before an outage may have it still.
                     query = "SELECT 1" if self.holds_lock else queries.LOCK_WORKER
                     cursor = await connection.execute(query, holder)
                     self.holds_lock = (await cursor.fetchone() or (False,))[0] in (True, 1)
+                    if not self.holds_lock:
+                        # The worker's session from before it fell silent may have it still, and
+                        # would have it after the worker's death, too.
+                        await connection.execute(queries.END_LOCK_HOLDER, holder)
                 self._locking.made()
                 # Sees its end at once, if there is one.
-                async for _ in connection.notifies(timeout=SILENCE):
+                async for _ in connection.notifies(timeout=SILENCE if self.holds_lock else AGAIN):
                     pass
 
         await self._keep_session(lock, self._locking)

@@ -12,6 +12,7 @@ def _read(name: str) -> LiteralString:
 
 DEATHS = _read("deaths")
 DEFER_JOBS = _read("defer_jobs")
+END_LOCK_HOLDER = _read("end_lock_holder")
 END_SESSION = _read("end_session")
 FETCH_JOBS = _read("fetch_jobs")
 FINISH_JOBS = _read("finish_jobs")

@@ -27,7 +27,7 @@ def main() -> int:
     """Return the exit status: 1 if Joblogs lost something, or did it twice."""
     options = _options()
     scenarios = [*SCENARIOS, soak(options.soak, options.seed)] if options.soak else SCENARIOS
-    chosen = [each for each in scenarios if options.only in each.name]
+    chosen = [each for each in scenarios if any(text in each.name for text in options.only)]
     sides: list[Side] = ["joblogs", "stock"] if options.stock else ["joblogs"]
     print(f"Seed {options.seed}, logs in {options.logs}", flush=True)
     pairs: list[tuple[Outcome, Outcome | None]] = []
@@ -69,7 +69,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, help="what the chance starts from (by chance)")
     parser.add_argument(
-        "--only", default="", metavar="TEXT", help="scenarios with it in their names"
+        "--only", nargs="+", default=[""], metavar="TEXT", help="scenarios with one in their names"
     )
     parser.add_argument("--logs", type=Path, help="a folder for the table and all logs")
     options = parser.parse_args()
