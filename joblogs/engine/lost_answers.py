@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from django.db.backends.signals import connection_created
-from psycopg.pq import TransactionStatus
+from procrastinate.exceptions import ConnectorException
 
 from joblogs.engine import queries
 from joblogs.engine.sessions import SIGNS_OF_LIFE, settings_query, shut
@@ -28,8 +30,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks. What is the same in both is not going to change.
+# Seconds between two looks, and of waiting after which the server is asked.
 PAUSE = 2.0
+LONG = 4.0
+
+
+@dataclass(slots=True)
+class Session:
+    """What is known of a connection that is watched."""
+
+    #: When the server began it, as text: process ids are given again. None until it is known.
+    began: str | None = None
+    #: Since when (of time.monotonic) somebody has been waiting for one and the same answer.
+    waiting_since: float | None = None
 
 
 class LostAnswers:
@@ -38,9 +51,7 @@ class LostAnswers:
     def __init__(self, connector: WorkerConnector) -> None:
         self._connector = connector
         self._lock = threading.Lock()
-        self._connections: WeakSet[Any] = WeakSet()
-        #: What the server said of the sessions for which somebody waited at the last look.
-        self._said: dict[Any, object] = {}
+        self._sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -61,39 +72,71 @@ class LostAnswers:
         if connection.alias != self._connector.alias:
             return
         raw = connection.connection
+        session = Session()
+        _note_waits(raw, session)
+        with self._lock:
+            self._sessions[raw] = session
         with raw.cursor() as cursor:
             cursor.execute(*settings_query(raw, SIGNS_OF_LIFE))
-            is_ours = cursor.rowcount > 0
-        if is_ours:
+            cursor.execute(queries.SESSION_BEGAN, {"pid": raw.info.backend_pid})
+            row = cursor.fetchone()
+        if row:
+            [session.began] = row
+        else:
+            # In a pooler: what the server says of a session may be of somebody else's statement.
             with self._lock:
-                self._connections.add(raw)
+                del self._sessions[raw]
 
     async def _look(self) -> None:
+        now = time.monotonic()
         with self._lock:
-            all_of_them = list(self._connections)
-        waiting = {raw.info.backend_pid: raw for raw in all_of_them if _waits(raw)}
-        # Most statements are over by the next look. The server is asked of those that are not.
-        candidates = {pid: raw for pid, raw in waiting.items() if raw in self._said}
-        said: dict[Any, object] = dict.fromkeys(waiting.values())
-        if candidates:
-            rows = await self._connector.execute_query_all_async(
-                query=queries.IDLE_SESSIONS, pids=list(candidates)
-            )
-            for row in rows:
-                raw = candidates[row["pid"]]
-                if _waits(raw) and self._said[raw] == row["since"]:
-                    await self._break(raw)
-                said[raw] = row["since"]
-        self._said = said
-
-    async def _break(self, raw: Any) -> None:
-        logger.warning("An answer of PostgreSQL got lost: ending the connection that waits for it.")
-        # Its transaction holds locks, and nobody will end it.
-        await self._connector.execute_query_all_async(
-            query=queries.END_SESSION, pid=raw.info.backend_pid
+            waiting = {
+                raw.info.backend_pid: (raw, session)
+                for raw, session in self._sessions.items()
+                if session.waiting_since and now - session.waiting_since > LONG and not raw.closed
+            }
+        # Its first statements, which do next to nothing, before anything is known of it.
+        for raw, session in waiting.values():
+            if session.began is None:
+                _break(raw)
+        known = {pid: session.began for pid, (_, session) in waiting.items() if session.began}
+        if not known:
+            return
+        rows = await self._connector.execute_query_all_async(
+            query=queries.IDLE_SESSIONS, pids=list(known), begun=list(known.values())
         )
-        shut(raw)
+        for row in rows:
+            raw, session = waiting[row["pid"]]
+            if session.waiting_since is None or session.waiting_since > now:
+                continue
+            try:
+                # Its transaction holds locks, and nobody will end it.
+                await self._connector.execute_query_all_async(
+                    query=queries.END_SESSION, pid=row["pid"], began=session.began
+                )
+            except ConnectorException as error:
+                logger.warning("Its session is left to the server: %s", error.__cause__)
+            finally:
+                _break(raw)
 
 
-def _waits(raw: Any) -> bool:
-    return not raw.closed and raw.pgconn.transaction_status == TransactionStatus.ACTIVE
+def _break(raw: Any) -> None:
+    logger.warning("An answer of PostgreSQL got lost: ending the connection that waits for it.")
+    shut(raw)
+
+
+def _note_waits(raw: Any, session: Session) -> None:
+    """Note when somebody waits for the server on this connection.
+
+    That it is amid a statement does not tell: whoever reads the rows of a COPY slowly is, too.
+    """
+    wait = raw.wait
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        session.waiting_since = time.monotonic()
+        try:
+            return wait(*args, **kwargs)
+        finally:
+            session.waiting_since = None
+
+    raw.wait = noted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentProxy]:
     """Lead all connections that are opened from now on through a proxy; nobody is patient."""
     monkeypatch.setattr(connectors, "PATIENCE", 0.5)
     monkeypatch.setattr(lost_answers, "PAUSE", 0.3)
+    monkeypatch.setattr(lost_answers, "LONG", 0.5)
     parameters = connection.get_connection_params()
     proxy = SilentProxy(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
     direct = DatabaseWrapper.get_connection_params
@@ -199,5 +201,29 @@ def test_a_statement_that_takes_its_time_is_left_alone(
 
     job_id = task(work).defer()
     run_worker(lambda: outcomes(job_id))
+    assert outcomes(job_id) == [(1, "succeeded")]
+    assert warnings() == []
+
+
+def test_who_reads_slowly_what_the_server_has_sent_is_left_alone(
+    task: Callable[..., Any],
+    run_worker: Callable[..., None],
+    silence: SilentProxy,
+    warnings: Callable[[], list[str]],
+) -> None:
+    read: list[Any] = []
+
+    def work() -> None:
+        with (
+            connection.cursor() as cursor,
+            cursor.copy("COPY (SELECT generate_series(1, 40)) TO STDOUT") as copy,
+        ):
+            for row in copy.rows():
+                read.append(row)
+                time.sleep(0.1)  # the slowness that it is about
+
+    job_id = task(work).defer()
+    run_worker(lambda: outcomes(job_id))
+    assert len(read) == 40
     assert outcomes(job_id) == [(1, "succeeded")]
     assert warnings() == []
