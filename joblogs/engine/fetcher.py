@@ -13,6 +13,7 @@ from procrastinate import utils
 from procrastinate.exceptions import ConnectorException
 from psycopg.errors import ForeignKeyViolation
 
+from joblogs.engine.alarm import Alarm
 from joblogs.engine.batch import batch_of
 from joblogs.engine.contact import Contact
 
@@ -40,9 +41,12 @@ class Fetcher:
     those a worker runs one at a time, so that what ends the process is known.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, wake: asyncio.Event, slot_freed: asyncio.Event) -> None:
         self._worker = worker
         self._manager = worker.app.job_manager
+        self._wake = wake
+        self._slot_freed = slot_freed
+        self._alarm = Alarm(worker, wake)
         batches = ((name, batch_of(task)) for name, task in worker.app.tasks.items())
         self._sizes = {name: each.max_size for name, each in batches if each and each.max_size > 1}
         self._contact = Contact(
@@ -52,10 +56,63 @@ class Fetcher:
         self._doubt_until = float("-inf")
         # Held by whoever asks for jobs until they are in hand, so that none is found twice.
         self._lock = asyncio.Lock()
+        self._fetching: asyncio.Task[Starts] | None = None
         self._last_chances: set[int] = set()
 
+    async def run(self, stopping: asyncio.Task[None]) -> None:
+        """Fetch and start jobs until `stopping` ends, or until there are none if that is enough."""
+        worker = self._worker
+        while not worker.is_stopping:
+            await self._run_all_there_are(stopping)
+            if not worker.wait:
+                if starts := worker.starts_in_hand():
+                    # They have all the time they need, unless somebody asks for a stop.
+                    await utils.wait_any(asyncio.wait(starts), asyncio.shield(stopping))
+                return
+            if worker.takes_jobs:
+                self._alarm.set()
+            await utils.wait_any(
+                self._wake.wait(),
+                asyncio.sleep(worker.fetch_job_polling_interval),
+                asyncio.shield(stopping),
+            )
+
+    def end(self) -> bool:
+        """Look for jobs no more; tell whether there is no fetch that waits for its answer still.
+
+        The jobs of such a one, if there are any, are of a worker that is gone, and rescued.
+        """
+        self._alarm.cancel()
+        if self._fetching is None or self._fetching.done():
+            return True
+        self._fetching.cancel()
+        return False
+
+    async def _run_all_there_are(self, stopping: asyncio.Task[None]) -> None:
+        self._alarm.cancel()
+        self._wake.clear()
+        while self._worker.takes_jobs:
+            free = self._worker.free_slots
+            if free <= 0:
+                self._slot_freed.clear()
+                await self._slot_freed.wait()
+                continue
+            # Before the fetch: who is deferred meanwhile is looked for again.
+            self._wake.clear()
+            self._alarm.note_fetch()
+            # A stop does not wait for an answer that takes long.
+            fetching = self._fetching = asyncio.create_task(self.fetch(free), name="fetch jobs")
+            await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            starts = fetching.result() if fetching.done() else []
+            # With batches there may be more: a fetch looks only so far ahead.
+            if not starts or (len(starts) < free and all(len(jobs) == 1 for jobs in starts)):
+                break
+
     async def fetch(self, starts: int) -> Starts:
-        """Return at most so many starts, once there is a database; none when asked to stop."""
+        """Have at most so many starts run, once there is a database, and return them.
+
+        There are none when the worker is asked to stop, or to be quiet.
+        """
         while self._worker.takes_jobs:
             try:
                 async with self._lock:
@@ -65,7 +122,7 @@ class Fetcher:
                         starts=starts,
                         batch_sizes=self._sizes,
                     )
-                    found = await self._one_last_chance_at_a_time(fetched)
+                    found = await self._start(fetched)
             except ConnectorException as error:
                 self._doubt_until = time.monotonic() + DOUBT
                 self._doubt.set()
@@ -85,7 +142,7 @@ class Fetcher:
             else:
                 return
         self._contact.lost(error)
-        await utils.wait_any(self._contact.wait(error), self._worker.stop_requested())
+        await self._contact.wait(error)
 
     async def keep_looking(self) -> None:
         """Start the jobs of fetches whose answers were lost: this worker has them, and runs none.
@@ -100,12 +157,7 @@ class Fetcher:
             async with self._lock:
                 known = [job.id for job in self._worker.jobs_in_hand()]
                 lost = await self._manager.taken_jobs(self._worker.worker_id, known)
-                found = await self._one_last_chance_at_a_time(self._as_starts(lost))
-                if self._worker.is_stopping:
-                    ids = [job.id for jobs in found for job in jobs]
-                    await self._manager.put_back(self._worker.worker_id, ids, seconds=0)
-                    found = []
-            self._worker.start(found)
+                await self._start(self._as_starts(lost))
             if last and time.monotonic() > self._doubt_until:
                 self._doubt.clear()
 
@@ -121,6 +173,18 @@ class Fetcher:
             starts += [some[at : at + size] for at in range(0, len(some), size)]
         return starts
 
+    async def _start(self, starts: Starts) -> Starts:
+        """Have those run that may, and return them; the others are put back."""
+        if self._worker.is_stopping:
+            await self._put_back([job.id for jobs in starts for job in jobs], seconds=0)
+            return []
+        found = await self._one_last_chance_at_a_time(starts)
+        self._worker.start(found)
+        return found
+
+    async def _put_back(self, jobs: list[int], *, seconds: float) -> set[int]:
+        return await self._manager.put_back(self._worker.worker_id, jobs, seconds=seconds)
+
     async def _one_last_chance_at_a_time(self, starts: Starts) -> Starts:
         before_last = settings.JOBLOGS_MOST_DEATHS - 1
         if before_last < 1:
@@ -135,5 +199,5 @@ class Fetcher:
             self._last_chances.update(waiting[:1])
             waiting = waiting[1:]
         seconds = random.uniform(*WAIT)  # noqa: S311  # spreads waits, no secret
-        gone = await self._manager.put_back(self._worker.worker_id, waiting, seconds=seconds)
+        gone = await self._put_back(waiting, seconds=seconds)
         return [jobs for jobs in starts if jobs[0].id not in gone]

@@ -174,6 +174,7 @@ class Presence:
             )
             for row in filter(itemgetter("jobs"), rows):
                 self._say_rescued(row["worker"], row["jobs"], row["ended"])
+                self._worker.look_for_jobs()
             more = any(row["jobs"] == AT_A_TIME for row in rows)
 
     def _say_rescued(self, worker: str | None, jobs: int, ended: list[int]) -> None:

@@ -26,7 +26,7 @@ SEAMS = {
     "worker:Worker.run": Seam("1c1f21ec", "worker: replaces it"),
     "worker:Worker.stop": Seam("f040ae20", "worker: is woken by it"),
     "worker:Worker._run_loop": Seam("b684c1ac", "worker: stands in for it"),
-    "worker:Worker._fetch_and_process_jobs": Seam("4de336a3", "worker: replaces it"),
+    "worker:Worker._fetch_and_process_jobs": Seam("4de336a3", "fetcher: stands in for it"),
     "worker:Worker._start_side_tasks": Seam("f5969745", "worker: starts the same"),
     "worker:Worker._periodic_deferrer": Seam("cb9c3d54", "worker: runs it beside its jobs"),
     "worker:Worker._monitor_side_tasks": Seam("be5f5221", "beside: stands in for it"),

@@ -15,7 +15,6 @@ from procrastinate.job_context import AbortReason, JobContext
 from procrastinate.worker import Worker as StockWorker
 
 from joblogs.engine import execution
-from joblogs.engine.alarm import Alarm
 from joblogs.engine.attempt import Attempt
 from joblogs.engine.beside import SideTasks
 from joblogs.engine.connectors import WorkerConnector
@@ -29,7 +28,7 @@ from joblogs.engine.stopping import leave_process, on_signals
 from joblogs.engine.threads import JobThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Iterable
 
     from procrastinate.middleware import TaskMiddleware
     from procrastinate.tasks import Task
@@ -99,17 +98,16 @@ class Worker(StockWorker):
         self.ownership = Ownership(self, connector.contact)
         self.finisher = Finisher(self.ownership.end, self.delete_jobs)
         self.lost_answers = LostAnswers(connector)
-        self._fetcher = Fetcher(self)
-        self._alarm = Alarm(self, self._new_job_event)
-        connector.on_listening = self._new_job_event.set
-        stopping = asyncio.create_task(self._note_stop(), name="note the stop")
+        self._fetcher = Fetcher(self, self._new_job_event, self._slot_freed)
+        connector.on_listening = self.look_for_jobs
+        self._stopping = asyncio.create_task(self._note_stop(), name="note the stop")
         with on_signals(self), self.lost_answers.watching():
             try:
                 self.worker_id = await self.presence.enter(self._stop_event)
                 if self.worker_id is not None:
                     await self._work(self.worker_id)
             finally:
-                stopping.cancel()
+                self._stopping.cancel()
                 await self._close()
         self.logger.info("Stopped worker on %s", utils.queues_display(self.queues))
 
@@ -125,12 +123,13 @@ class Worker(StockWorker):
             beside.add("Holding the lock", partial(self.connector.hold_lock, worker_id))
         deferrer = beside.add("The deferrer of periodic tasks", self._periodic_deferrer)
         try:
-            await self._take_jobs()
+            await self._fetcher.run(self._stopping)
         finally:
             self._stop_event.set()
             deferrer.cancel()
             await drain(self, self._leave_event)
-            self._alarm.cancel()
+            if not self._fetcher.end():
+                self.left_behind = True
             await beside.end()
             await self.presence.leave()
             self.worker_id = None
@@ -167,12 +166,12 @@ class Worker(StockWorker):
         return self._stop_event.is_set()
 
     @property
+    def free_slots(self) -> int:
+        return self.concurrency - len(self._starts)
+
+    @property
     def takes_jobs(self) -> bool:
         return self.state == RUNNING and not self.is_stopping
-
-    def stop_requested(self) -> Coroutine[Any, Any, bool]:
-        """Return something to wait for: a request to stop."""
-        return self._stop_event.wait()
 
     def leave(self) -> None:
         """Do not wait for the jobs that run; only after `stop`."""
@@ -185,6 +184,10 @@ class Worker(StockWorker):
     def go_on(self) -> None:
         """Take jobs again."""
         self._enter(RUNNING, "taking jobs again")
+        self.look_for_jobs()
+
+    def look_for_jobs(self) -> None:
+        """Fetch without waiting for a notice or the next poll."""
         self._new_job_event.set()
 
     def _enter(self, state: str, saying: str) -> None:
@@ -200,43 +203,7 @@ class Worker(StockWorker):
         self._slot_freed.set()
         self.presence.tell()
 
-    # Taking jobs
-
-    async def _take_jobs(self) -> None:
-        while not self.is_stopping:
-            await self._fetch_and_process_jobs()
-            if not self.wait:
-                if starts := self.starts_in_hand():
-                    # They have all the time they need, unless somebody asks for a stop.
-                    await utils.wait_any(asyncio.wait(starts), self._stop_event.wait())
-                return
-            await utils.wait_any(
-                self._new_job_event.wait(),
-                asyncio.sleep(self.fetch_job_polling_interval),
-                self._stop_event.wait(),
-            )
-
-    async def _fetch_and_process_jobs(self) -> None:
-        """Fetch and start jobs until there are none left or the worker is to stop."""
-        self._alarm.cancel()
-        self._new_job_event.clear()
-        while self.takes_jobs:
-            free = self.concurrency - len(self._running_jobs)
-            if free <= 0:
-                self._slot_freed.clear()
-                await self._slot_freed.wait()
-                continue
-            # Before the fetch: who is deferred meanwhile is looked for again.
-            self._new_job_event.clear()
-            self._alarm.note_fetch()
-            # Nothing comes between the answer and the start.
-            starts = await self._fetcher.fetch(free)
-            self.start(starts)
-            # With batches there may be more: a fetch looks only so far ahead.
-            if not starts or (len(starts) < free and all(len(jobs) == 1 for jobs in starts)):
-                break
-        if self.wait and self.takes_jobs:
-            self._alarm.set()
+    # Running jobs
 
     def start(self, starts: list[list[FetchedJob]]) -> None:
         """Run jobs that were fetched."""

@@ -29,11 +29,15 @@ AS $$
                   running integer, version varchar, state varchar, memory bigint, holds_lock boolean,
                   age float8)
         ON CONFLICT (worker_id) DO UPDATE
-       SET running = excluded.running,
-           state = excluded.state,
-           memory = excluded.memory,
-           holds_lock = excluded.holds_lock,
-           seen_at = excluded.seen_at;
+       SET (name, host, pid, queues, concurrency, running, version, state, memory, holds_lock, seen_at)
+         = (excluded.name, excluded.host, excluded.pid, excluded.queues, excluded.concurrency,
+            excluded.running, excluded.version, excluded.state, excluded.memory,
+            excluded.holds_lock, excluded.seen_at),
+           -- Ids can start anew. Otherwise it is when it was: the age is of another clock.
+           started_at = CASE
+               WHEN (known.host, known.pid) = (excluded.host, excluded.pid) THEN known.started_at
+               ELSE excluded.started_at
+           END;
 $$;
 
 -- Register a worker; again, with the id it had, when its row was deleted. Then it gets back those of

@@ -1,0 +1,60 @@
+"""Jobs of dead workers that cannot be given back, and ids of workers that are given again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from joblogs.models import JobWorker
+from tests.engine.test_rescue_sql import die, rescue, state, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.engine.test_rescue_sql import Add, Die, Execute, Rescue
+
+__all__ = ["die", "rescue", "tell"]  # fixtures
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def refused(add: Add, execute: Execute) -> Iterator[int]:
+    """A job that nobody may give back."""
+    job = add()
+    execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'no change of this job'; END; $$"
+    )
+    execute(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON procrastinate_jobs FOR EACH ROW"
+        f" WHEN (old.status = 'doing' AND old.id = {job}) EXECUTE FUNCTION refuse()"
+    )
+    yield job
+    execute("DROP FUNCTION refuse CASCADE")
+
+
+def test_a_job_that_cannot_be_given_back_keeps_no_other_one(
+    add: Add, die: Die, rescue: Rescue, refused: int
+) -> None:
+    others = [add(), add()]
+    worker = die(others[0], refused, others[1])
+    assert rescue() == [(f"worker {worker}", 2, [])]
+    assert state(*others, refused) == [("todo", 1), ("todo", 1), ("doing", 0)]
+
+
+def test_a_worker_with_an_id_of_before_is_not_taken_for_that_one(execute: Execute) -> None:
+    about = (
+        '{"name": "one", "host": "%s", "pid": %d, "concurrency": 1, "running": 0, "version": "1",'
+        ' "state": "running", "memory": 1, "holds_lock": true, "age": %d}'
+    )
+    tells = "SELECT joblogs_describe_worker_v1(1, %s::jsonb)"
+    execute(tells, about % ("here", 1, 600))
+    began = JobWorker.objects.get().started_at
+    execute(tells, about % ("here", 1, 601))
+    assert JobWorker.objects.get().started_at == began
+    execute(tells, about % ("there", 2, 5))
+    worker = JobWorker.objects.get()
+    assert (worker.host, worker.pid) == ("there", 2)
+    assert worker.started_at > began

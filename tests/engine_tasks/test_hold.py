@@ -1,0 +1,155 @@
+"""What a worker fetched stays its own, however late PostgreSQL was and whoever meddled."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from procrastinate.contrib.django import app
+from psycopg import OperationalError
+
+from joblogs.engine import connectors, fetcher
+from joblogs.models import Job
+from tests.engine_tasks.conftest import elsewhere, outcomes, status_of
+from tests.processes import database_url
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Run = Callable[..., None]
+    Register = Callable[..., Any]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# A number that no worker of these tests gets.
+WORKER = 4_711
+
+
+@pytest.fixture
+def slow_start(transactional_db: None) -> Iterator[Callable[[int], None]]:
+    """Have PostgreSQL take a second to start a job."""
+
+    def of(job_id: int) -> None:
+        elsewhere(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(1); RETURN new; END; $$"
+        )
+        elsewhere(
+            "CREATE TRIGGER dawdle BEFORE UPDATE OF status ON procrastinate_jobs FOR EACH ROW"
+            f" WHEN (new.status = 'doing' AND new.id = {job_id}) EXECUTE FUNCTION dawdle()"
+        )
+
+    yield of
+    elsewhere("DROP FUNCTION dawdle CASCADE")
+
+
+def test_a_job_of_a_fetch_that_is_done_after_the_worker_gave_it_up_runs_beside_full_slots(
+    task: Register,
+    run_worker: Run,
+    slow_start: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connectors, "PATIENCE", 0.3)
+    monkeypatch.setattr(fetcher, "PAUSE", 0.1)
+    may_end = threading.Event()
+    ran: list[int] = []
+
+    async def note(n: int) -> None:
+        ran.append(n)
+        while n and not may_end.is_set():  # noqa: ASYNC110  # it is of another thread
+            await asyncio.sleep(0.05)
+
+    noting = task(note)
+    jobs = [noting.defer(n=n) for n in range(2)]
+    slow_start(jobs[0])
+
+    def until() -> bool:
+        # The other one has the only slot all the time.
+        wait_for(lambda: outcomes(jobs[0]))
+        assert status_of(jobs[1]) == "doing"
+        may_end.set()
+        return bool(wait_for(lambda: outcomes(jobs[1])))
+
+    run_worker(until, concurrency=1)
+    assert sorted(ran) == [0, 1]
+    assert [outcomes(pk) for pk in jobs] == [[(1, "succeeded")]] * 2
+
+
+def test_a_stop_does_not_wait_for_a_fetch_that_takes_long(
+    task: Register, run_worker: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = task(lambda: None).defer()
+    with closing(psycopg.connect(database_url(), autocommit=True)) as session:
+        # No fetch comes to its end.
+        session.execute("BEGIN")
+        session.execute("LOCK TABLE job_queues IN ACCESS EXCLUSIVE MODE")
+        monkeypatch.setattr(connectors, "PATIENCE", 60.0)
+        waiting = "SELECT pid FROM pg_locks WHERE relation = 'job_queues'::regclass AND NOT granted"
+        began: list[float] = []
+
+        def until() -> bool:
+            wait_for(lambda: elsewhere(waiting))
+            began.append(time.monotonic())
+            return True
+
+        run_worker(until)
+        assert time.monotonic() - began[0] < 10
+    assert outcomes(job_id) == []
+
+
+def test_no_job_is_lost_or_run_twice_when_the_workers_row_goes_again_and_again(
+    task: Register, run_worker: Run
+) -> None:
+    ran: list[int] = []
+
+    def note(n: int) -> None:
+        ran.append(n)
+
+    noting = task(note)
+    jobs = noting.batch_defer(*({"n": n} for n in range(400)))
+
+    def until() -> bool:
+        elsewhere("SELECT joblogs_unregister_worker_v1(id) FROM procrastinate_workers")
+        return not Job.objects.exclude(status="succeeded").exists()
+
+    run_worker(until, concurrency=10, update_heartbeat_interval=0.1)
+    assert sorted(ran) == list(range(400))
+    assert set(Job.objects.values_list("attempts", flat=True)) == {1}
+    assert len(jobs) == 400
+
+
+@pytest.mark.parametrize("is_idle", [True, False], ids=["idle", "in a transaction"])
+def test_a_worker_ends_its_own_session_from_before_that_has_its_lock(
+    transactional_db: None, is_idle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connectors, "AGAIN", 0.05)
+    connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
+    with closing(psycopg.connect(database_url(), autocommit=is_idle)) as before:
+        before.execute("SELECT pg_advisory_lock(joblogs_worker_lock_v1(%s))", [WORKER])
+
+        async def hold() -> None:
+            await connector.open_async()
+            holding = asyncio.create_task(connector.hold_lock(WORKER))
+            try:
+                async with asyncio.timeout(10 if is_idle else 1):
+                    while not connector.holds_lock:  # noqa: ASYNC110  # a plain attribute
+                        await asyncio.sleep(0.05)
+            finally:
+                holding.cancel()
+                await asyncio.gather(holding, return_exceptions=True)
+                await connector.close_async()
+
+        with suppress(TimeoutError):
+            asyncio.run(hold())
+        if is_idle:
+            with pytest.raises(OperationalError):
+                before.execute("SELECT 1")
+        else:
+            # Such a one is somebody who looks after its jobs just now.
+            before.execute("SELECT 1")
