@@ -7,8 +7,8 @@ import logging
 import select
 import socket
 import threading
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import pytest
@@ -225,11 +225,14 @@ class Proxy:
             thread.join()
 
 
-@pytest.fixture
-def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """Lead all connections that are opened from now on through a proxy."""
+AnyProxy = TypeVar("AnyProxy", bound=Proxy)
+
+
+@contextmanager
+def led_through(kind: type[AnyProxy], monkeypatch: pytest.MonkeyPatch) -> Iterator[AnyProxy]:
+    """Lead all connections that are opened from now on through a proxy of this kind."""
     parameters = connection.get_connection_params()
-    proxy = Proxy(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
+    proxy = kind(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
     direct = DatabaseWrapper.get_connection_params
 
     def through_the_proxy(wrapper: DatabaseWrapper) -> dict[str, Any]:
@@ -240,3 +243,9 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         yield proxy
     connection.close()
     proxy.close()
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    with led_through(Proxy, monkeypatch) as proxy:
+        yield proxy

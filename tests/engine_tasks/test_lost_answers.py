@@ -17,8 +17,7 @@ from procrastinate.exceptions import ConnectorException
 
 from joblogs.engine import connectors, lost_answers
 from joblogs.engine.sessions import NoAnswerError
-from project.postgres.base import DatabaseWrapper
-from tests.engine_tasks.conftest import Proxy, outcomes
+from tests.engine_tasks.conftest import Proxy, led_through, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,18 +79,8 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentProxy]:
     monkeypatch.setattr(connectors, "PATIENCE", 0.5)
     monkeypatch.setattr(lost_answers, "PAUSE", 0.3)
     monkeypatch.setattr(lost_answers, "LONG", 0.5)
-    parameters = connection.get_connection_params()
-    proxy = SilentProxy(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
-    direct = DatabaseWrapper.get_connection_params
-
-    def through_the_proxy(wrapper: DatabaseWrapper) -> dict[str, Any]:
-        return direct(wrapper) | {"host": "127.0.0.1", "port": proxy.port}
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DatabaseWrapper, "get_connection_params", through_the_proxy)
+    with led_through(SilentProxy, monkeypatch) as proxy:
         yield proxy
-    connection.close()
-    proxy.close()
 
 
 # Of the engine's own statements

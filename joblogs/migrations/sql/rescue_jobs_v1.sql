@@ -59,10 +59,15 @@ AS $$
 $$;
 
 -- The same for many, one by one if that fails together: what cannot be given back keeps no other one.
+-- Returns how many were given back, and which of them ended instead.
 CREATE FUNCTION joblogs_lose_each_v1(
-    p_worker_id bigint, p_worker text, p_jobs bigint[], p_most_deaths integer
+    p_worker_id bigint,
+    p_worker text,
+    p_jobs bigint[],
+    p_most_deaths integer,
+    OUT jobs integer,
+    OUT ended bigint[]
 )
-    RETURNS void
     LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -70,17 +75,22 @@ DECLARE
 BEGIN
     BEGIN
         PERFORM joblogs_lose_jobs_v1(p_worker_id, p_worker, p_jobs, p_most_deaths);
-        RETURN;
     EXCEPTION WHEN OTHERS THEN
-        NULL;
+        FOREACH its_id IN ARRAY p_jobs LOOP
+            BEGIN
+                PERFORM joblogs_lose_jobs_v1(p_worker_id, p_worker, ARRAY[its_id], p_most_deaths);
+            EXCEPTION WHEN OTHERS THEN
+                RAISE WARNING 'Job % of a worker that died cannot be given back: %', its_id, SQLERRM;
+            END;
+        END LOOP;
     END;
-    FOREACH its_id IN ARRAY p_jobs LOOP
-        BEGIN
-            PERFORM joblogs_lose_jobs_v1(p_worker_id, p_worker, ARRAY[its_id], p_most_deaths);
-        EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING 'Job % of a worker that died cannot be given back: %', its_id, SQLERRM;
-        END;
-    END LOOP;
+    SELECT count(*) FILTER (WHERE status::text <> 'doing'),
+           coalesce(
+               array_agg(id ORDER BY id) FILTER (WHERE status::text NOT IN ('todo', 'doing')), '{}'
+           )
+      INTO jobs, ended
+      FROM procrastinate_jobs
+     WHERE id = ANY (p_jobs);
 END;
 $$;
 
@@ -131,14 +141,7 @@ BEGIN
              LIMIT p_limit
                FOR NO KEY UPDATE SKIP LOCKED
         );
-        PERFORM joblogs_lose_each_v1(silent, worker, lost, p_most_deaths);
-        SELECT count(*) FILTER (WHERE status::text <> 'doing'),
-               coalesce(
-                   array_agg(id ORDER BY id) FILTER (WHERE status::text NOT IN ('todo', 'doing')), '{}'
-               )
-          INTO jobs, ended
-          FROM procrastinate_jobs
-         WHERE id = ANY (lost);
+        SELECT * INTO jobs, ended FROM joblogs_lose_each_v1(silent, worker, lost, p_most_deaths);
         RETURN NEXT;
         -- What it has left are jobs that somebody is changing, or more than fit in here.
         IF NOT EXISTS (
@@ -163,14 +166,7 @@ BEGIN
          ) AS job
     );
     IF lost <> '{}' THEN
-        PERFORM joblogs_lose_each_v1(NULL, 'unknown', lost, p_most_deaths);
-        SELECT count(*) FILTER (WHERE status::text <> 'doing'),
-               coalesce(
-                   array_agg(id ORDER BY id) FILTER (WHERE status::text NOT IN ('todo', 'doing')), '{}'
-               )
-          INTO jobs, ended
-          FROM procrastinate_jobs
-         WHERE id = ANY (lost);
+        SELECT * INTO jobs, ended FROM joblogs_lose_each_v1(NULL, 'unknown', lost, p_most_deaths);
         RETURN NEXT;
     END IF;
 
