@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -86,6 +86,8 @@ class WorkerConnector(PsycopgConnector):
         )
         #: Called whenever notices are heard from now on.
         self.on_listening: Callable[[], None] = lambda: None
+        #: Called when the lock has been taken.
+        self.on_lock: Callable[[], None] = lambda: None
         #: Whether a worker's advisory lock is held.
         self.holds_lock = False
 
@@ -171,10 +173,12 @@ class WorkerConnector(PsycopgConnector):
             holder = {"worker_id": worker_id, "pid": connection.info.backend_pid}
             while True:
                 with answers_within(PATIENCE, connection):
-                    query = "SELECT 1" if self.holds_lock else queries.LOCK_WORKER
-                    cursor = await connection.execute(query, holder)
-                    self.holds_lock = (await cursor.fetchone() or (False,))[0] in (True, 1)
-                    if not self.holds_lock:
+                    if self.holds_lock:
+                        await connection.execute("SELECT 1")
+                    elif await _is_true(connection, queries.LOCK_WORKER, holder):
+                        self.holds_lock = True
+                        self.on_lock()
+                    else:
                         # The worker's session from before it fell silent may have it still, and
                         # would have it after the worker's death, too.
                         await connection.execute(queries.END_LOCK_HOLDER, holder)
@@ -205,6 +209,13 @@ class WorkerConnector(PsycopgConnector):
 
     async def _create_pool(self, pool_args: dict[str, Any]) -> AsyncConnectionPool:
         return self._pool_factory(**pool_args, open=False, check=IdleCheck())
+
+
+async def _is_true(
+    connection: AsyncConnection, query: LiteralString, parameters: dict[str, Any]
+) -> bool:
+    row = await (await connection.execute(query, parameters)).fetchone()
+    return row is not None and row[0] is True
 
 
 class IdleCheck:

@@ -100,6 +100,7 @@ class Worker(StockWorker):
         self.lost_answers = LostAnswers(connector)
         self._fetcher = Fetcher(self, self._new_job_event, self._slot_freed)
         connector.on_listening = self.look_for_jobs
+        connector.on_lock = self.presence.tell
         self._stopping = asyncio.create_task(self._note_stop(), name="note the stop")
         with on_signals(self), self.lost_answers.watching():
             try:
