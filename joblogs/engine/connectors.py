@@ -21,10 +21,12 @@ from joblogs.engine.connections import IDLE, has_something_to_say
 from joblogs.engine.contact import Contact
 from joblogs.engine.sessions import (
     MOST_PATIENCE,
+    OF_THE_LOCK,
     PATIENCE,
     NoAnswerError,
     answers_within,
     prepare,
+    settings_query,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ POOL_TIMEOUT = 3.0
 SILENCE = 10.0
 # Seconds after which a lock that another session has is tried again.
 AGAIN = 1.0
+# Seconds in which a session that is kept for itself notices that another one fell silent.
+SOON = 0.5
 
 
 class DjangoConnector(StockDjangoConnector):
@@ -81,6 +85,8 @@ class WorkerConnector(PsycopgConnector):
         self._hearing = Contact("Notices cannot be heard", "Notices are heard again")
         self._patience = PATIENCE
         self._draining: asyncio.Task[None] | None = None
+        #: How often a connection of the pool has fallen silent.
+        self._silences = 0
         self._locking = Contact(
             "The worker's lock cannot be held", "The worker's lock is held again"
         )
@@ -138,7 +144,8 @@ class WorkerConnector(PsycopgConnector):
                     yield cursor
             except NoAnswerError:
                 self._patience = min(2 * self._patience, MOST_PATIENCE)
-                # The pool's other connections may be as silent.
+                # The other connections may be as silent.
+                self._silences += 1
                 self._draining = asyncio.create_task(self.pool.drain(), name="new connections")
                 raise
             self._patience = PATIENCE
@@ -156,7 +163,7 @@ class WorkerConnector(PsycopgConnector):
             self.on_listening()
             while True:
                 self._hearing.made()
-                async for notice in connection.notifies(timeout=SILENCE):
+                async for notice in self._notices(connection, SILENCE):
                     await on_notification(channel=notice.channel, payload=notice.payload)
                 with answers_within(PATIENCE, connection):
                     await connection.execute("SELECT 1")
@@ -171,6 +178,8 @@ class WorkerConnector(PsycopgConnector):
 
         async def lock(connection: AsyncConnection) -> None:
             holder = {"worker_id": worker_id, "pid": connection.info.backend_pid}
+            with answers_within(PATIENCE, connection):
+                await connection.execute(*settings_query(connection, OF_THE_LOCK))
             while True:
                 with answers_within(PATIENCE, connection):
                     if self.holds_lock:
@@ -184,10 +193,19 @@ class WorkerConnector(PsycopgConnector):
                         await connection.execute(queries.END_LOCK_HOLDER, holder)
                 self._locking.made()
                 # Sees its end at once, if there is one.
-                async for _ in connection.notifies(timeout=SILENCE if self.holds_lock else AGAIN):
+                async for _ in self._notices(connection, SILENCE if self.holds_lock else AGAIN):
                     pass
 
         await self._keep_session(lock, self._locking)
+
+    async def _notices(
+        self, connection: AsyncConnection, seconds: float
+    ) -> AsyncGenerator[psycopg.Notify]:
+        """Yield what a session hears for so long, or until another one turns out to be silent."""
+        silences, ends = self._silences, time.monotonic() + seconds
+        while silences == self._silences and (left := ends - time.monotonic()) > 0:
+            async for notice in connection.notifies(timeout=min(left, SOON)):
+                yield notice
 
     async def _keep_session(
         self, use: Callable[[AsyncConnection], Awaitable[None]], contact: Contact

@@ -35,6 +35,9 @@ SIGNS_OF_LIFE = {
     "tcp_user_timeout": "11s",
     "client_connection_check_interval": "10s",
 }
+# Where something between gives that sign in place of a worker that is gone, the session that holds
+# its lock ends all the same. A worker that lives uses it every ten seconds.
+OF_THE_LOCK = {"idle_session_timeout": "10min"}
 OF_THE_ENGINE = SIGNS_OF_LIFE | {"statement_timeout": f"{STATEMENT_TIMEOUT}s"}
 
 

@@ -16,11 +16,14 @@ class Proxy:
     """Forwards TCP connections to a port of this machine.
 
     The connections that it has are half-open after `fall_silent`: nothing passes any more, either
-    way, and neither end is told, for as long as the proxy lives.
+    way, and neither end is told. The clients' ends stay so for as long as the proxy lives, and
+    those of the server for `keepalives` seconds: where packets vanish, it asks its clients for a
+    sign of life, and here the proxy's own kernel would give it. None is for good, too.
     """
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, *, keepalives: float | None) -> None:
         self._upstream = upstream
+        self._keepalives = keepalives
         self._links: list[_Link] = []
         self._guard = threading.Lock()
         self._accepts_in_silence = False
@@ -59,7 +62,7 @@ class Proxy:
                 client, _ = self._listener.accept()
                 with self._guard:
                     self._links = [link for link in self._links if not link.is_over]
-                    self._links.append(_Link(client, self._upstream))
+                    self._links.append(_Link(client, self._upstream, self._keepalives))
                     if self._accepts_in_silence:
                         self._links[-1].silence()
                     else:
@@ -69,14 +72,16 @@ class Proxy:
 class _Link:
     """One connection."""
 
-    def __init__(self, client: socket.socket, upstream: int) -> None:
+    def __init__(self, client: socket.socket, upstream: int, keepalives: float | None) -> None:
         self._client = client
         self._upstream = upstream
+        self._keepalives = keepalives
         self._server = socket.socket()
         # What ends the waiting of the thread.
         self._bell, self._rope = socket.socketpair()
         self._sockets = (self._client, self._server, self._bell, self._rope)
         self._is_silent = False
+        self._closes = threading.Event()
         self._thread = threading.Thread(target=self._forward, name="proxy's connection")
 
     @property
@@ -94,6 +99,7 @@ class _Link:
 
     def close(self) -> None:
         self.silence()
+        self._closes.set()
         for each in (self._client, self._server):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -109,7 +115,10 @@ class _Link:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while self._pass_on():
                 pass
-        if not self._is_silent:
+        if self._is_silent:
+            self._closes.wait(self._keepalives)
+            self._server.close()
+        else:
             for each in self._sockets:
                 each.close()
 

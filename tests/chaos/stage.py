@@ -28,6 +28,9 @@ COMMANDS = {
     "joblogs": ("manage.py", "procrastinate", "worker", "-c", str(CONCURRENCY)),
     "stock": ("-m", "joblogs.benchmark.actions", "stock_worker", str(CONCURRENCY)),
 }
+#: Seconds after which PostgreSQL ends the sessions of a worker that gives no sign of life, as it is
+#: asked to by `joblogs.engine.sessions`; stock leaves it at the hours of the operating system.
+KEEPALIVES = {"joblogs": 11.0, "stock": None}
 REGISTERED = "SELECT count(*) FROM procrastinate_workers"
 # Seconds that a worker may take to stop: what it grants its jobs, and a little more.
 UNTIL_STOPPED = 35.0
@@ -75,7 +78,9 @@ class Stage:
             if self._gates:
                 self.rows(query_of("gates"))
             if self._with_proxy:
-                self._proxy = stack.enter_context(Proxy(self.server.port))
+                self._proxy = stack.enter_context(
+                    Proxy(self.server.port, keepalives=KEEPALIVES[self.side])
+                )
             stack.callback(self._kill_all)
             self.workers = [self.start_worker(place) for place in range(WORKERS)]
             wait_for(lambda: self._all_are_up() or not self.has_workers(), seconds=60)

@@ -108,16 +108,11 @@ def test_a_seed_makes_a_mix() -> None:
 def test_behind_a_silent_proxy_neither_end_is_told_anything(
     server: PostgresServer, database: str
 ) -> None:
-    def sessions() -> int:
-        look = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'silent'"
-        [(count,)] = server.rows(database, look)
-        return int(count)
-
-    with Proxy(server.port) as proxy:
+    with Proxy(server.port, keepalives=None) as proxy:
         url = server.url(database, port=proxy.port, name="silent")
         with closing(psycopg.connect(url, autocommit=True)) as old:
             psycopg.connect(url).close()
-            wait_for(lambda: sessions() == 1)
+            wait_for(lambda: silent_sessions(server, database) == 1)
             proxy.fall_silent(new_ones_too=True)
             old.pgconn.send_query(b"SELECT 1")
             with pytest.raises(psycopg.errors.ConnectionTimeout):
@@ -126,6 +121,26 @@ def test_behind_a_silent_proxy_neither_end_is_told_anything(
             proxy.recover()
             with psycopg.connect(url) as new:
                 assert new.execute("SELECT 1").fetchone() == (1,)
-                assert sessions() == 2
+                assert silent_sessions(server, database) == 2
             old.pgconn.consume_input()
             assert old.pgconn.is_busy()
+
+
+def test_the_server_misses_the_clients_of_a_silent_proxy_after_its_keepalives(
+    server: PostgresServer, database: str
+) -> None:
+    with Proxy(server.port, keepalives=0.1) as proxy:
+        url = server.url(database, port=proxy.port, name="silent")
+        with closing(psycopg.connect(url, autocommit=True)) as old:
+            wait_for(lambda: silent_sessions(server, database) == 1)
+            proxy.fall_silent(new_ones_too=False)
+            wait_for(lambda: silent_sessions(server, database) == 0)
+            old.pgconn.send_query(b"SELECT 1")
+            old.pgconn.consume_input()
+            assert old.pgconn.is_busy()
+
+
+def silent_sessions(server: PostgresServer, database: str) -> int:
+    look = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'silent'"
+    [(count,)] = server.rows(database, look)
+    return int(count)

@@ -207,7 +207,7 @@ def test_a_worker_stops_in_an_outage_and_its_jobs_are_rescued_after_it(
 def test_a_worker_whose_connections_fall_silent_makes_new_ones(
     site: Site, *, new_ones_too: bool
 ) -> None:
-    with Proxy(site.server.port) as proxy:
+    with Proxy(site.server.port, keepalives=None) as proxy:
         worker = site.start(*OFTEN, port=proxy.port)
         site.is_done(site.defer("tasks.note_exactly_once", number=1))
         proxy.fall_silent(new_ones_too=new_ones_too)
@@ -222,7 +222,7 @@ def test_a_worker_whose_connections_fall_silent_makes_new_ones(
 
 
 def test_a_worker_stops_in_time_while_nothing_answers(site: Site, tmp_path: Path) -> None:
-    with Proxy(site.server.port) as proxy:
+    with Proxy(site.server.port, keepalives=None) as proxy:
         worker = site.start(*OFTEN, *IN_NO_TIME, port=proxy.port)
         path = tmp_path / "told"
         site.defer("slow_tasks.end_when_told", path=str(path))
@@ -236,7 +236,7 @@ def test_a_worker_stops_in_time_while_nothing_answers(site: Site, tmp_path: Path
 
 @pytest.mark.parametrize("task", ["tasks.note", "tasks.note_together", "tasks.note_exactly_once"])
 def test_a_job_that_waits_for_an_answer_that_got_lost_is_freed(site: Site, task: str) -> None:
-    with Proxy(site.server.port) as proxy:
+    with Proxy(site.server.port, keepalives=None) as proxy:
         worker = site.start(*OFTEN, port=proxy.port)
         with site.closed_gate():
             job_id = site.defer(task, number=1, stop="inside")

@@ -213,8 +213,8 @@ class Proxy:
                         self.cuts -= 1
                         if self.deliver:
                             server.sendall(data)
-                            while not server.recv(65_536).endswith(b"I"):  # idle again
-                                pass
+                            while (answer := server.recv(65_536)) and not answer.endswith(b"I"):
+                                pass  # until it is idle again
                         return
                     server.sendall(data)
 

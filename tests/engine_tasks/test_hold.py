@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import pytest
 from procrastinate.contrib.django import app
+from procrastinate.exceptions import ConnectorException
 from psycopg import OperationalError
 
-from joblogs.engine import connectors, fetcher
+from joblogs.engine import connectors, fetcher, sessions
 from joblogs.models import Job
 from tests.engine_tasks.conftest import elsewhere, outcomes, status_of
 from tests.processes import database_url
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
+    from datetime import datetime
+
+    from joblogs.engine.connectors import WorkerConnector
 
     Run = Callable[..., None]
     Register = Callable[..., Any]
@@ -29,6 +33,40 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 # A number that no worker of these tests gets.
 WORKER = 4_711
+
+
+def while_holding(use: Callable[[WorkerConnector], Awaitable[None]]) -> None:
+    """Do something with a connector that holds the lock of WORKER, or tries to."""
+
+    connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
+
+    async def hold_and_use() -> None:
+        await connector.open_async()
+        holding = asyncio.create_task(connector.hold_lock(WORKER))
+        try:
+            await use(connector)
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+            await connector.close_async()
+
+    asyncio.run(hold_and_use())
+
+
+async def becomes(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.05)
+
+
+def last_use_of_the_lock() -> datetime:
+    [(moment,)] = elsewhere(
+        "SELECT state_change FROM pg_stat_activity JOIN pg_locks USING (pid)"
+        " WHERE locktype = 'advisory' AND classid::bigint << 32 | objid::bigint"
+        " = joblogs_worker_lock_v1(%s)",
+        WORKER,
+    )
+    return cast("datetime", moment)
 
 
 @pytest.fixture
@@ -129,27 +167,42 @@ def test_a_worker_ends_its_own_session_from_before_that_has_its_lock(
     transactional_db: None, is_idle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connectors, "AGAIN", 0.05)
-    connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
     with closing(psycopg.connect(database_url(), autocommit=is_idle)) as before:
         before.execute("SELECT pg_advisory_lock(joblogs_worker_lock_v1(%s))", [WORKER])
-
-        async def hold() -> None:
-            await connector.open_async()
-            holding = asyncio.create_task(connector.hold_lock(WORKER))
-            try:
-                async with asyncio.timeout(10 if is_idle else 1):
-                    while not connector.holds_lock:  # noqa: ASYNC110  # a plain attribute
-                        await asyncio.sleep(0.05)
-            finally:
-                holding.cancel()
-                await asyncio.gather(holding, return_exceptions=True)
-                await connector.close_async()
-
-        with suppress(TimeoutError):
-            asyncio.run(hold())
         if is_idle:
+            while_holding(lambda connector: becomes(lambda: connector.holds_lock))
             with pytest.raises(OperationalError):
                 before.execute("SELECT 1")
         else:
             # Such a one is somebody who looks after its jobs just now.
+            with pytest.raises(TimeoutError):
+                while_holding(lambda connector: becomes(lambda: connector.holds_lock, seconds=1))
             before.execute("SELECT 1")
+
+
+def test_the_session_of_the_lock_is_tried_as_soon_as_another_one_falls_silent(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connectors, "PATIENCE", 0.3)
+    monkeypatch.setattr(connectors, "SILENCE", 60.0)
+
+    async def use(connector: WorkerConnector) -> None:
+        await becomes(lambda: connector.holds_lock)
+        tried = last_use_of_the_lock()
+        with pytest.raises(ConnectorException):
+            await connector.execute_query_async("SELECT pg_sleep(1)")
+        await becomes(lambda: last_use_of_the_lock() > tried)
+
+    while_holding(use)
+
+
+def test_the_session_of_a_lock_that_nobody_uses_any_more_ends(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sessions.OF_THE_LOCK, "idle_session_timeout", "200ms")
+
+    async def use(connector: WorkerConnector) -> None:
+        await becomes(lambda: connector.holds_lock)
+        await becomes(lambda: not connector.holds_lock)
+
+    while_holding(use)
