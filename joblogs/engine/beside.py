@@ -51,7 +51,13 @@ class SideTasks:
                     # An outage, which is told by whoever saw it first.
                     await self._contact.wait(error)
                     continue
-                failure: Exception = error
+                failure: BaseException = error
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Not of this task: of something that the work waited for.
+                failure = error
             except Exception as error:  # noqa: BLE001  # whatever it is, the worker goes on
                 failure = error
             else:

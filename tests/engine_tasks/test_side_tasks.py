@@ -41,7 +41,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRecor
 class Work:
     """Counts its calls, and raises an error at each of the first ones, or at all."""
 
-    def __init__(self, error: Exception, failures: float = float("inf")) -> None:
+    def __init__(self, error: BaseException, failures: float = float("inf")) -> None:
         self.calls = 0
         self._error = error
         self._failures = failures
@@ -83,9 +83,13 @@ def test_what_fails_once_is_run_again(told: Callable[[], list[logging.LogRecord]
     assert str(record.exc_info[1]) == "once"
 
 
-@pytest.mark.parametrize("error", [ValueError("always"), ConnectorException("always")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("always"), ConnectorException("always"), asyncio.CancelledError()],
+    ids=repr,
+)
 def test_what_always_fails_is_run_again_and_again_and_told_once(
-    told: Callable[[], list[logging.LogRecord]], error: Exception
+    told: Callable[[], list[logging.LogRecord]], error: BaseException
 ) -> None:
     async def test(tasks: SideTasks) -> None:
         bad, good = Work(error), Work(ValueError("once"), failures=1)
