@@ -53,8 +53,10 @@ class DjangoConnector(StockDjangoConnector):
 
     def get_worker_connector(self) -> WorkerConnector:
         # A pool retries for half a minute and then hides the reason; a first plain connection
-        # tells at once why the database cannot be reached.
-        self.connection.ensure_connection()
+        # tells at once why the database cannot be reached. Nobody uses it again.
+        if self.connection.connection is None:
+            self.connection.ensure_connection()
+            self.connection.close()
         return WorkerConnector(
             django_connector=self,
             kwargs=connector_params(self.alias),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from django.db import connection
 from procrastinate.contrib.django import app
 
 from joblogs.models import JobLog
@@ -49,6 +50,12 @@ def test_statements_of_the_engine_have_a_limit() -> None:
             await connector.close_async()
 
     assert asyncio.run(look()) == {"check": "10s", "timeout": "40s"}
+
+
+def test_the_connection_that_tries_the_database_first_is_not_kept() -> None:
+    connection.close()
+    app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
+    assert connection.connection is None
 
 
 def test_statements_of_tasks_have_none_and_end_when_their_worker_is_gone(
