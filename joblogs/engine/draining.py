@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procrastinate import utils
@@ -13,7 +14,9 @@ from joblogs.engine import execution
 if TYPE_CHECKING:
     from joblogs.engine.worker import Worker
 
-# Seconds in which jobs that were told to end may do so, and in which the rest is given back.
+# Seconds in which it is asked which jobs somebody wanted to end, in which jobs that were told to do
+# so may end, and in which the rest is given back.
+LAST_LOOK = 0.5
 LAST_WORDS = 1.0
 GIVING_BACK = 2.0
 
@@ -36,6 +39,10 @@ async def drain(worker: Worker, leave: asyncio.Event) -> None:
     worker.logger.warning(
         "Stopping jobs that have not ended in time: %d", len(worker.jobs_in_hand())
     )
+    # These end for good, the others run again.
+    with suppress(ConnectorException, TimeoutError):
+        async with asyncio.timeout(LAST_LOOK):
+            await worker.look_for_jobs_to_abort()
     worker.abort_all()
     await asyncio.wait(running, timeout=LAST_WORDS)
     if running := worker.starts_in_hand():

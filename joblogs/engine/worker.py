@@ -156,9 +156,7 @@ class Worker(StockWorker):
         while True:
             await asyncio.sleep(self.abort_job_polling_interval)
             if self._running_jobs:
-                self._handle_abort_jobs_requested(
-                    await self.app.job_manager.list_jobs_to_abort_async()
-                )
+                await self.look_for_jobs_to_abort()
 
     # Being asked for something
 
@@ -265,6 +263,10 @@ class Worker(StockWorker):
     def middlewares_of(self, task: Task[..., Any, ...], *, is_async: bool) -> list[TaskMiddleware]:
         """Return the middleware around a task, outermost first."""
         return self._resolve_task_middlewares(task, is_async)
+
+    async def look_for_jobs_to_abort(self) -> None:
+        """Abort the running jobs for which somebody has asked that."""
+        self._handle_abort_jobs_requested(await self.app.job_manager.list_jobs_to_abort_async())
 
     def abort_all(self) -> None:
         """Ask all jobs that run to end, as the worker stops; coroutines are cancelled."""

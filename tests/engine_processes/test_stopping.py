@@ -144,11 +144,14 @@ def test_what_waits_in_the_database_is_given_back_and_leaves_no_effect(
     assert effects() == [1]
 
 
-@pytest.mark.parametrize("notices_it", [True, False])
+@pytest.mark.parametrize("notices_it", [True, False], ids=["ends", "goes on"])
+@pytest.mark.parametrize(
+    "flags", [["-a", "0.05"], ["-a", "600", "--no-listen-notify"]], ids=["told", "not told"]
+)
 def test_a_job_that_a_user_aborts_before_the_stop_is_not_run_again(
-    start: Callable[..., Process], tmp_path: Path, *, notices_it: bool
+    start: Callable[..., Process], tmp_path: Path, flags: list[str], *, notices_it: bool
 ) -> None:
-    worker = start(*IN_NO_TIME, "-a", "0.05")
+    worker = start(*IN_NO_TIME, *flags)
     told = tmp_path / "told"
     [job_id] = begin("end_when_told", path=str(told))
     assert Job.objects.filter(pk=job_id).abort().jobs
