@@ -229,8 +229,8 @@ def test_a_worker_stops_in_time_while_nothing_answers(site: Site, tmp_path: Path
         wait_for(path.with_suffix(".runs").exists)
         proxy.fall_silent(new_ones_too=True)
         worker.process.send_signal(signal.SIGTERM)
-        # Half a second for a last look, one for last words, two to give jobs back, two for a goodbye;
-        # else it were 20 s.
+        # Half a second for a last look, one for last words, two to give jobs back and two for a
+        # goodbye; else it were 20 s.
         assert worker.process.wait(SOON - 3) == 0
     assert "Jobs left to be rescued, not given back: 1" in worker.log
 
