@@ -12,11 +12,12 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from django.db.backends.signals import connection_created
 from procrastinate.exceptions import ConnectorException
+from psycopg.pq import TransactionStatus
 
 from joblogs.engine import queries
 from joblogs.engine.sessions import SIGNS_OF_LIFE, settings_query, shut
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 
     from joblogs.engine.connectors import WorkerConnector
 
+ACTIVE = TransactionStatus.ACTIVE
+
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks, and of waiting after which the server is asked.
+# Seconds between two looks, and of waiting after which the server is asked; or else, when it cannot
+# be asked, after which there will be no answer.
 PAUSE = 2.0
 LONG = 4.0
+LONGER = 32.0
 
 
 @dataclass(slots=True)
@@ -83,46 +88,65 @@ class LostAnswers:
         if row:
             [session.began] = row
         else:
-            # In a pooler: what the server says of a session may be of somebody else's statement.
+            # What the server says of it may be of somebody else's statement, or nothing.
             with self._lock:
                 del self._sessions[raw]
 
     async def _look(self) -> None:
-        now = time.monotonic()
-        with self._lock:
-            waiting = {
-                raw.info.backend_pid: (raw, session)
-                for raw, session in self._sessions.items()
-                if session.waiting_since and now - session.waiting_since > LONG and not raw.closed
-            }
-        # Its first statements, which do next to nothing, before anything is known of it.
-        for raw, session in waiting.values():
-            if session.began is None:
-                _break(raw)
-        known = {pid: session.began for pid, (_, session) in waiting.items() if session.began}
+        waits = {wait.raw.info.backend_pid: wait for wait in self._long_waits()}
+        for wait in waits.values():
+            # Its first statements, which do next to nothing, before anything is known of it; in a
+            # pooler they may have to wait for a connection.
+            if wait.session.began is None and time.monotonic() - wait.since > LONGER:
+                wait.end()
+        known = {pid: wait.session.began for pid, wait in waits.items() if wait.session.began}
         if not known:
             return
         rows = await self._connector.execute_query_all_async(
             query=queries.IDLE_SESSIONS, pids=list(known), begun=list(known.values())
         )
         for row in rows:
-            raw, session = waiting[row["pid"]]
-            if session.waiting_since is None or session.waiting_since > now:
+            wait = waits[row["pid"]]
+            if not wait.goes_on:
                 continue
             try:
                 # Its transaction holds locks, and nobody will end it.
                 await self._connector.execute_query_all_async(
-                    query=queries.END_SESSION, pid=row["pid"], began=session.began
+                    query=queries.END_SESSION, pid=row["pid"], began=wait.session.began
                 )
             except ConnectorException as error:
                 logger.warning("Its session is left to the server: %s", error.__cause__)
-            finally:
-                _break(raw)
+            if wait.goes_on:
+                wait.end()
+
+    def _long_waits(self) -> list[Wait]:
+        before = time.monotonic() - LONG
+        with self._lock:
+            waits = [
+                Wait(raw, session, session.waiting_since)
+                for raw, session in self._sessions.items()
+                if session.waiting_since and session.waiting_since < before
+            ]
+        # Whoever listens waits, too, but not for the answer to a statement.
+        return [wait for wait in waits if wait.raw.pgconn.transaction_status == ACTIVE]
 
 
-def _break(raw: Any) -> None:
-    logger.warning("An answer of PostgreSQL got lost: ending the connection that waits for it.")
-    shut(raw)
+class Wait(NamedTuple):
+    """Somebody's wait for an answer."""
+
+    raw: Any
+    session: Session
+    since: float
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether it is for the same answer still."""
+        return self.session.waiting_since == self.since
+
+    def end(self) -> None:
+        """Break the connection, whose next statement starts on a new one."""
+        logger.warning("An answer of PostgreSQL got lost: ending the connection that waits for it.")
+        shut(self.raw)
 
 
 def _note_waits(raw: Any, session: Session) -> None:
@@ -130,12 +154,13 @@ def _note_waits(raw: Any, session: Session) -> None:
 
     That it is amid a statement does not tell: whoever reads the rows of a COPY slowly is, too.
     """
-    wait = raw.wait
+    # Not what an earlier call has put in its place, when the connection comes from a pool again.
+    wait = type(raw).wait
 
     def noted(*args: Any, **kwargs: Any) -> Any:
         session.waiting_since = time.monotonic()
         try:
-            return wait(*args, **kwargs)
+            return wait(raw, *args, **kwargs)
         finally:
             session.waiting_since = None
 

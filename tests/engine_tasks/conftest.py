@@ -229,14 +229,19 @@ AnyProxy = TypeVar("AnyProxy", bound=Proxy)
 
 
 @contextmanager
-def led_through(kind: type[AnyProxy], monkeypatch: pytest.MonkeyPatch) -> Iterator[AnyProxy]:
-    """Lead all connections that are opened from now on through a proxy of this kind."""
+def led_through(
+    kind: type[AnyProxy], monkeypatch: pytest.MonkeyPatch, *, host: str = "127.0.0.1"
+) -> Iterator[AnyProxy]:
+    """Lead all connections that are opened from now on through a proxy of this kind.
+
+    `host` is a name of this machine, by which it is looked for.
+    """
     parameters = connection.get_connection_params()
     proxy = kind(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
     direct = DatabaseWrapper.get_connection_params
 
     def through_the_proxy(wrapper: DatabaseWrapper) -> dict[str, Any]:
-        return direct(wrapper) | {"host": "127.0.0.1", "port": proxy.port}
+        return direct(wrapper) | {"host": host, "port": proxy.port}
 
     with monkeypatch.context() as patch:
         patch.setattr(DatabaseWrapper, "get_connection_params", through_the_proxy)

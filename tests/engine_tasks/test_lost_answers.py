@@ -12,15 +12,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
+from django.db.backends.signals import connection_created
+from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
-from joblogs.engine import connectors, lost_answers
+from joblogs.engine import connectors, contact, lost_answers
+from joblogs.engine.lost_answers import LostAnswers
 from joblogs.engine.sessions import NoAnswerError
-from tests.engine_tasks.conftest import Proxy, led_through, outcomes
+from joblogs.models import Job, JobLog, JobWorker
+from tests.engine_tasks.conftest import (
+    SOON,
+    Proxy,
+    give_to_a_worker,
+    led_through,
+    outcomes,
+    statuses,
+)
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from joblogs.engine.batch import BatchJob
 
@@ -30,9 +43,13 @@ GOT_LOST = "An answer of PostgreSQL got lost: ending the connection that waits f
 
 
 class SilentProxy(Proxy):
-    """Falls silent on a connection at a word, which it delivers; neither end is told."""
+    """Falls silent on a connection at a word, which it delivers; neither end is told.
+
+    With a delay it does so for that many seconds only.
+    """
 
     times = 0
+    delay: float | None = None
 
     def __init__(self, upstream: str) -> None:
         self._clients: list[socket.socket] = []
@@ -65,6 +82,9 @@ class SilentProxy(Proxy):
                     server.sendall(data)
                 if server in readable:
                     data = server.recv(65_536)
+                    if is_silent and self.delay:
+                        is_silent = False
+                        time.sleep(self.delay)  # on the way
                     if not is_silent:
                         client.sendall(data)
                     if not data:
@@ -106,6 +126,47 @@ def test_a_job_of_a_fetch_or_an_end_without_an_answer_runs_once(
     assert len(ran) == 1
     assert outcomes(job_id) == [(1, "succeeded")]
     assert len(lines("tests.work")) == 1
+
+
+def test_a_stop_waits_a_moment_for_the_answer_to_a_fetch_and_puts_back_what_it_brings(
+    task: Callable[..., Any], run_worker: Callable[..., None], silence: SilentProxy
+) -> None:
+    job_id = task(lambda: None).defer()
+    silence.delay = 0.3
+    silence.swallow(b"joblogs_fetch_jobs_v1")
+    run_worker(lambda: statuses(job_id) == ["doing"])
+    assert (statuses(job_id), outcomes(job_id)) == (["todo"], [])
+    assert Job.objects.get().attempts == 0
+
+
+def test_a_worker_whose_heartbeats_had_no_answer_lets_others_tell_first_that_they_live(
+    run_worker: Callable[..., None], silence: SilentProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"PATIENCE": 0.3, "MOST_PATIENCE": 0.3}.items():
+        monkeypatch.setattr(connectors, name, seconds)
+    monkeypatch.setattr(contact, "LONGEST", 0.1)
+    silent = app.configure_task("nothing", allow_unknown=True, queue="nobody's").defer()
+    last_try: list[datetime] = []
+
+    def until() -> bool:
+        # It has looked after others already.
+        wait_for(lambda: (age_of_the_worker() or 0) > SOON["stalled_worker_timeout"])
+        silence.swallow(b"joblogs_heartbeat_v1", times=4)
+        give_to_a_worker(silent)
+        wait_for(lambda: silence.times == 0)
+        last_try.append(timezone.now())
+        return bool(wait_for(lambda: outcomes(silent)))
+
+    run_worker(until, **SOON, queues=["default"])
+    log = JobLog.objects.get(job_id=silent)
+    assert log.outcome == "lost"
+    assert (log.finished_at - last_try[0]).total_seconds() > SOON["stalled_worker_timeout"]
+
+
+def age_of_the_worker() -> float | None:
+    """Return for how many seconds the worker has been registered."""
+    began = JobWorker.objects.values_list("started_at", flat=True).first()
+    return (timezone.now() - began).total_seconds() if began else None
 
 
 def test_each_time_that_none_comes_more_time_is_given_and_all_connections_are_new(
@@ -178,16 +239,25 @@ def test_a_batch_that_waits_for_a_lost_answer_is_freed_and_done_exactly_once(
     assert warnings().count(GOT_LOST) == 1
 
 
-def test_a_statement_that_takes_its_time_is_left_alone(
+def take_its_time() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(2)")  # six looks
+
+
+def listen() -> None:
+    connection.ensure_connection()
+    # The server does nothing for longer than the two seconds that it may be about to answer.
+    assert list(connection.connection.notifies(timeout=3.5)) == []
+
+
+@pytest.mark.parametrize("work", [take_its_time, listen])
+def test_a_statement_that_takes_its_time_and_who_listens_are_left_alone(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
     warnings: Callable[[], list[str]],
+    work: Callable[[], None],
 ) -> None:
-    def work() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_sleep(2)")  # six looks
-
     job_id = task(work).defer()
     run_worker(lambda: outcomes(job_id))
     assert outcomes(job_id) == [(1, "succeeded")]
@@ -216,3 +286,14 @@ def test_who_reads_slowly_what_the_server_has_sent_is_left_alone(
     assert len(read) == 40
     assert outcomes(job_id) == [(1, "succeeded")]
     assert warnings() == []
+
+
+def test_a_connection_that_is_taken_from_a_pool_again_and_again_is_watched_once() -> None:
+    connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
+    connection.ensure_connection()
+    with LostAnswers(connector).watching():
+        # More often than functions can be nested.
+        for _ in range(1_100):
+            connection_created.send(sender=type(connection), connection=connection)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
