@@ -84,13 +84,17 @@ class WorkerConnector(PsycopgConnector):
         self._django_connector = django_connector
         self.alias = django_connector.alias
         self.contact = Contact("PostgreSQL cannot be used", "PostgreSQL can be used again")
-        self._hearing = Contact("Notices cannot be heard", "Notices are heard again")
+        self._hearing = Contact(
+            "Notices cannot be heard", "Notices are heard again", needs=self.contact
+        )
         self._patience = PATIENCE
         self._draining: asyncio.Task[None] | None = None
         #: How often a connection of the pool has fallen silent.
         self._silences = 0
         self._locking = Contact(
-            "The worker's lock cannot be held", "The worker's lock is held again"
+            "The worker's lock cannot be held",
+            "The worker's lock is held again",
+            needs=self.contact,
         )
         #: Called whenever notices are heard from now on.
         self.on_listening: Callable[[], None] = lambda: None
@@ -125,7 +129,7 @@ class WorkerConnector(PsycopgConnector):
 
     async def _reason(self) -> psycopg.Error | None:
         """Return why no connection can be had; the pool knows only that it took too long."""
-        if self.contact.is_lost:
+        if self.contact.is_told:
             return None
         try:
             async with asyncio.timeout(POOL_TIMEOUT), self._get_standalone_connection():
@@ -167,7 +171,7 @@ class WorkerConnector(PsycopgConnector):
                 self._hearing.made()
                 async for notice in self._notices(connection, SILENCE):
                     await on_notification(channel=notice.channel, payload=notice.payload)
-                with answers_within(PATIENCE, connection):
+                with answers_within(self._patience, connection):
                     await connection.execute("SELECT 1")
 
         await self._keep_session(listen, self._hearing)
@@ -183,16 +187,16 @@ class WorkerConnector(PsycopgConnector):
             with answers_within(PATIENCE, connection):
                 await connection.execute(*settings_query(connection, OF_THE_LOCK))
             while True:
-                with answers_within(PATIENCE, connection):
+                with answers_within(self._patience, connection):
                     if self.holds_lock:
                         await connection.execute("SELECT 1")
                     elif await _is_true(connection, queries.LOCK_WORKER, holder):
                         self.holds_lock = True
                         self.on_lock()
-                    else:
-                        # The worker's session from before it fell silent may have it still, and
-                        # would have it after the worker's death, too.
-                        await connection.execute(queries.END_LOCK_HOLDER, holder)
+                    # The worker's session from before it fell silent may have it still, and would
+                    # have it after the worker's death, too.
+                    elif await _is_true(connection, queries.END_LOCK_HOLDER, holder):
+                        continue
                 self._locking.made()
                 # Sees its end at once, if there is one.
                 async for _ in self._notices(connection, SILENCE if self.holds_lock else AGAIN):

@@ -31,10 +31,19 @@ class Contact:
     """Tells once when the database cannot be used and once when it can again, however many ask.
 
     Nothing is told of what is over in a moment. Waits grow with the time that it has been away, up
-    to `LONGEST` and spread by chance, and the first one who gets through ends everybody's.
+    to `LONGEST` and spread by chance, and the first one who gets through ends everybody's. What
+    needs another contact that is lost says nothing of its own, as that one does.
     """
 
-    def __init__(self, trouble: str, relief: str, *, any_error: bool = False) -> None:
+    def __init__(
+        self,
+        trouble: str,
+        relief: str,
+        *,
+        needs: Contact | None = None,
+        any_error: bool = False,
+    ) -> None:
+        self._needs = needs
         self._trouble = trouble
         self._relief = relief
         #: Whether also errors are waited for that time does not mend, but people do.
@@ -47,6 +56,11 @@ class Contact:
     def is_lost(self) -> bool:
         return self._lost_at is not None
 
+    @property
+    def is_told(self) -> bool:
+        """Tell whether it has been said that it cannot be used."""
+        return self._told
+
     def lost(self, error: ConnectorException) -> None:
         """Note that it could not be used; nothing is noted of errors that are not waited for."""
         if not self.waits_for(error):
@@ -55,7 +69,8 @@ class Contact:
         if self._lost_at is None:
             self._lost_at = now
             self._regained.clear()
-        if not self._told and now - self._lost_at >= BRIEF:
+        is_told_of = self._told or (self._needs is not None and self._needs.is_lost)
+        if not is_told_of and now - self._lost_at >= BRIEF:
             self._told = True
             logger.warning("%s: %s", self._trouble, _one_line(error))
 

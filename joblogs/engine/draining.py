@@ -10,6 +10,7 @@ from procrastinate import utils
 from procrastinate.exceptions import ConnectorException
 
 from joblogs.engine import execution
+from joblogs.engine.sessions import within
 
 if TYPE_CHECKING:
     from joblogs.engine.worker import Worker
@@ -41,8 +42,7 @@ async def drain(worker: Worker, leave: asyncio.Event) -> None:
     )
     # These end for good, the others run again.
     with suppress(ConnectorException, TimeoutError):
-        async with asyncio.timeout(LAST_LOOK):
-            await worker.look_for_jobs_to_abort()
+        await within(LAST_LOOK, worker.look_for_jobs_to_abort())
     worker.abort_all()
     await asyncio.wait(running, timeout=LAST_WORDS)
     if running := worker.starts_in_hand():
@@ -59,8 +59,7 @@ async def _give_back(worker: Worker) -> None:
         for attempt in worker.attempts_in_hand()
     }
     try:
-        async with asyncio.timeout(GIVING_BACK):
-            others = await worker.ownership.end(rows)
+        others = await within(GIVING_BACK, worker.ownership.end(rows))
     except (ConnectorException, TimeoutError) as error:
         reason = error.__cause__ if isinstance(error, ConnectorException) else "no answer"
         worker.logger.warning("Jobs left to be rescued, not given back: %d (%s)", len(rows), reason)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Seconds after a fetch without an answer during which it may still be done: as long as the network
 # keeps what was sent, and the server the statement.
 DOUBT = 60.0
+# Seconds in which the answer to the last fetch may come when the worker stops.
+LAST_ANSWER = 2.0
 # How often, in seconds, its jobs are looked for meanwhile.
 PAUSE = 2.0
 # Seconds, spread by chance, after which a job that has to wait for others like it is tried again.
@@ -50,7 +52,10 @@ class Fetcher:
         batches = ((name, batch_of(task)) for name, task in worker.app.tasks.items())
         self._sizes = {name: each.max_size for name, each in batches if each and each.max_size > 1}
         self._contact = Contact(
-            "No jobs can be fetched", "Jobs can be fetched again", any_error=True
+            "No jobs can be fetched",
+            "Jobs can be fetched again",
+            needs=worker.connector.contact,
+            any_error=True,
         )
         self._doubt = asyncio.Event()
         self._doubt_until = float("-inf")
@@ -77,16 +82,17 @@ class Fetcher:
                 asyncio.shield(stopping),
             )
 
-    def end(self) -> bool:
-        """Look for jobs no more; tell whether there is no fetch that waits for its answer still.
+    async def end(self) -> bool:
+        """Look for jobs no more; tell whether the last fetch has come to its end.
 
-        The jobs of such a one, if there are any, are of a worker that is gone, and rescued.
+        One that waits for its answer is given some time, and puts back what it brings. If it has
+        not come then, its jobs are of a worker that is gone, and rescued.
         """
         self._alarm.cancel()
-        if self._fetching is None or self._fetching.done():
+        if self._fetching is None:
             return True
-        self._fetching.cancel()
-        return False
+        await asyncio.wait({self._fetching}, timeout=LAST_ANSWER)
+        return not self._fetching.cancel()
 
     async def _run_all_there_are(self, stopping: asyncio.Task[None]) -> None:
         self._alarm.cancel()
@@ -116,6 +122,11 @@ class Fetcher:
         while self._worker.takes_jobs:
             try:
                 async with self._lock:
+                    # Those of a lost answer may have been found meanwhile.
+                    starts = min(starts, self._worker.free_slots)
+                    if starts < 1:
+                        self._wake.set()
+                        return []
                     fetched = await self._manager.fetch_jobs(
                         self._worker.queues,
                         self._worker.worker_id,
@@ -123,7 +134,7 @@ class Fetcher:
                         batch_sizes=self._sizes,
                     )
                     found = await self._start(fetched)
-            except ConnectorException as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the worker goes on
                 self._doubt_until = time.monotonic() + DOUBT
                 self._doubt.set()
                 await self._recover(error)
@@ -132,8 +143,12 @@ class Fetcher:
                 return found
         return []
 
-    async def _recover(self, error: ConnectorException) -> None:
-        if isinstance(error.__cause__, ForeignKeyViolation):
+    async def _recover(self, error: Exception) -> None:
+        if not isinstance(error, ConnectorException):
+            if not self._contact.is_lost:
+                self._worker.logger.error("A fetch failed in an unforeseen way.", exc_info=error)
+            error = ConnectorException(repr(error))
+        elif isinstance(error.__cause__, ForeignKeyViolation):
             # Somebody took this worker for dead, and deleted its row.
             try:
                 await self._worker.presence.ensure()
@@ -175,10 +190,10 @@ class Fetcher:
 
     async def _start(self, starts: Starts) -> Starts:
         """Have those run that may, and return them; the others are put back."""
-        if self._worker.is_stopping:
-            await self._put_back([job.id for jobs in starts for job in jobs], seconds=0)
-            return []
         found = await self._one_last_chance_at_a_time(starts)
+        if self._worker.is_stopping:
+            await self._put_back([job.id for jobs in found for job in jobs], seconds=0)
+            return []
         self._worker.start(found)
         return found
 

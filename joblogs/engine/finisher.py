@@ -39,12 +39,18 @@ class Finisher:
         self,
         write: Callable[[Rows], Awaitable[dict[int, str]]],
         delete: DeleteJobCondition,
+        contact: Contact,
     ) -> None:
         self._write = write
         self._delete = delete
-        self._contact = Contact("Ended jobs wait for the database", "They are written down again")
+        self._contact = Contact(
+            "Ended jobs wait for the database", "They are written down again", needs=contact
+        )
         self._refused = Contact(
-            "No end of a job can be written down", "Ends can be written down again", any_error=True
+            "No end of a job can be written down",
+            "Ends can be written down again",
+            needs=contact,
+            any_error=True,
         )
         self._waiting: list[tuple[Attempt, asyncio.Future[str]]] = []
         self._flushing: asyncio.Task[None] | None = None

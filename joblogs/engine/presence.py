@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 
 import joblogs
 from joblogs.engine import queries
+from joblogs.engine.sessions import within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +61,9 @@ class Presence:
         self._connector = connector
         self._timeout = timeout
         self._started_at = time.monotonic()
-        #: The moment since which it has sent its heartbeat without a gap.
+        #: The moment since which its heartbeats have been answered without a gap.
         self._in_touch_since = self._started_at
+        self._answered_at = self._started_at
         self._changed = asyncio.Event()
         #: When this worker saw which orphan first. Its worker may be about to register again.
         self._orphans: dict[Orphan, float] = {}
@@ -103,10 +105,10 @@ class Presence:
     async def leave(self) -> None:
         """Unregister, if that can be done now; else others see that the worker is gone."""
         try:
-            async with asyncio.timeout(GOODBYE):
-                await self._connector.execute_query_async(
-                    query=queries.UNREGISTER_WORKER, worker_id=self._worker.worker_id
-                )
+            goodbye = self._connector.execute_query_async(
+                query=queries.UNREGISTER_WORKER, worker_id=self._worker.worker_id
+            )
+            await within(GOODBYE, goodbye)
         except (ConnectorException, TimeoutError):
             self._worker.logger.warning(
                 "The worker could not say goodbye: others will see that it is gone."
@@ -132,11 +134,13 @@ class Presence:
     async def _beat_and_look(self) -> None:
         row = await self._beat()
         now = time.monotonic()
+        # A heartbeat that was given up may have been done late: its row tells of no gap then.
+        unanswered, self._answered_at = now - self._answered_at, now
         if row is None or self._are_in_hand(row):
             await self._register()
             self._in_touch_since = now
             return
-        if row["gap"] > 2 * self._worker.update_heartbeat_interval:
+        if max(row["gap"], unanswered) > 2 * self._worker.update_heartbeat_interval:
             self._in_touch_since = now
         seen = starmap(Orphan, zip(row["orphans"], row["orphan_attempts"], strict=True))
         self._orphans = {orphan: self._orphans.get(orphan, now) for orphan in seen}

@@ -7,16 +7,18 @@ import json
 import os
 import socket
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from psycopg import OperationalError
+from psycopg import Error, OperationalError
 
 from joblogs.engine import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
     from psycopg import AsyncConnection
+
+T = TypeVar("T")
 
 # Seconds that the engine waits for the answer to a statement, which takes some milliseconds; twice
 # as long after each time that none came, as the server may be slow, and no connection lost.
@@ -79,8 +81,29 @@ def answers_within(seconds: float, connection: AsyncConnection) -> Iterator[None
         timer.cancel()
 
 
+async def within(seconds: float, doing: Coroutine[Any, Any, T]) -> T:
+    """Return what comes of it; after so many seconds, leave it to itself and raise TimeoutError.
+
+    `asyncio.timeout` waits until what it cancels has ended, and psycopg until a statement has that
+    it cancels: some seconds, when there is no answer.
+    """
+    task = asyncio.create_task(doing)
+    task.add_done_callback(_forget)
+    await asyncio.wait({task}, timeout=seconds)
+    if not task.done():
+        task.cancel()
+        raise TimeoutError
+    return task.result()
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Have nobody complain that nobody asked for what came of it."""
+    if not task.cancelled():
+        task.exception()
+
+
 def shut(connection: Any) -> None:
     """End a psycopg connection under whoever waits for it, who gets an OperationalError."""
     # A descriptor of our own: the other one is the connection's to close.
-    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+    with suppress(OSError, Error), socket.socket(fileno=os.dup(connection.fileno())) as same:
         same.shutdown(socket.SHUT_RDWR)

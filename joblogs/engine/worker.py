@@ -96,7 +96,7 @@ class Worker(StockWorker):
         self.threads = JobThreads(self.concurrency)
         self.presence = Presence(self, connector, self.stalled_worker_timeout)
         self.ownership = Ownership(self, connector.contact)
-        self.finisher = Finisher(self.ownership.end, self.delete_jobs)
+        self.finisher = Finisher(self.ownership.end, self.delete_jobs, connector.contact)
         self.lost_answers = LostAnswers(connector)
         self._fetcher = Fetcher(self, self._new_job_event, self._slot_freed)
         connector.on_listening = self.look_for_jobs
@@ -129,7 +129,7 @@ class Worker(StockWorker):
             self._stop_event.set()
             deferrer.cancel()
             await drain(self, self._leave_event)
-            if not self._fetcher.end():
+            if not await self._fetcher.end():
                 self.left_behind = True
             await beside.end()
             await self.presence.leave()

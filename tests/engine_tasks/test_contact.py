@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,46 @@ def test_the_first_waits_are_short_and_later_ones_not_longer_than_the_longest(
     assert 0.01 <= waits[0] < 0.1
     # Spread by chance, from a half to the whole of it; and a busy machine.
     assert all(0.1 <= wait < 0.4 for wait in waits[-2:]), waits
+
+
+def test_waits_are_spread_by_chance(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact, "FIRST", 0.2)
+    random.seed(4)
+    made = Contact(LOST, REGAINED)
+
+    async def wait() -> float:
+        before = time.monotonic()
+        await made.wait(failure())
+        return time.monotonic() - before
+
+    async def wait_together() -> None:
+        waits.extend(await asyncio.gather(*(wait() for _ in range(20))))
+
+    waits: list[float] = []
+    run(wait_together())
+    assert max(waits) - min(waits) > 0.05
+
+
+def test_what_needs_another_contact_says_nothing_while_that_one_is_lost(
+    said: Callable[[], list[str]],
+) -> None:
+    beneath = Contact(LOST, REGAINED)
+    above = Contact("It can do nothing", "It can do things again", needs=beneath)
+    beneath.lost(failure())
+    above.lost(failure())
+    above.made()
+    assert len(said()) == 1
+
+    above.lost(failure())
+    beneath.made()
+    above.lost(failure())
+    above.made()
+    assert [line.split(":")[0].split(",")[0] for line in said()] == [
+        LOST,
+        REGAINED,
+        "It can do nothing",
+        "It can do things again",
+    ]
 
 
 def test_the_first_one_who_gets_through_ends_the_waits_of_all(

@@ -35,7 +35,7 @@ def unregister() -> int:
     [(worker,)] = elsewhere(
         "SELECT id FROM procrastinate_workers, joblogs_unregister_worker_v1(id)"
     )
-    assert elsewhere("SELECT FROM procrastinate_workers") == []
+    assert elsewhere("SELECT id FROM procrastinate_workers") == []
     return int(worker)
 
 

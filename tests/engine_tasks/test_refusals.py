@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from joblogs.engine import contact
+from joblogs.engine.worker import Worker
 from joblogs.models import JobLog, JobWorker
 from tests.engine_tasks.conftest import elsewhere, outcomes, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from joblogs.engine.fetched import FetchedJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,6 +92,31 @@ def test_a_fetch_that_is_refused_is_tried_until_it_is_not_and_told_once(
     assert said("No jobs can be fetched: not with me") == 1
     assert said("Jobs can be fetched again") == 1
     assert said("PostgreSQL cannot be used") == 0
+
+
+def test_a_fetch_that_fails_in_a_way_that_nobody_foresaw_is_tried_again_and_told_once(
+    task: Callable[..., Any],
+    run_worker: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    said: Callable[[str], int],
+) -> None:
+    monkeypatch.setattr(contact, "BRIEF", 0.0)
+    times = 0
+    start = Worker.start
+
+    def fail(worker: Worker, starts: list[list[FetchedJob]]) -> None:
+        nonlocal times
+        times += 1
+        if times <= AGAIN:
+            raise LookupError("what is that?")
+        start(worker, starts)
+
+    monkeypatch.setattr(Worker, "start", fail)
+    job_id = task(lambda: None).defer()
+    run_worker(lambda: outcomes(job_id))
+    assert outcomes(job_id) == [(1, "succeeded")]
+    assert said("A fetch failed in an unforeseen way.") == 1
+    assert said("No jobs can be fetched: LookupError('what is that?')") == 1
 
 
 def test_a_fetch_whose_function_is_gone_for_a_moment_is_tried_until_it_is_back(

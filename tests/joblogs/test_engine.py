@@ -37,6 +37,8 @@ def test_a_worker_has_the_settings_defaults_unless_flags_say_otherwise() -> None
     worker = app._worker()
     assert (worker.concurrency, worker.shutdown_graceful_timeout) == (10, 25)
     assert worker.queues is None
+    # How long jobs of a worker that died wait at most: until it is dead, and somebody looks.
+    assert worker.stalled_worker_timeout + worker.update_heartbeat_interval <= 30
     worker = app._worker(concurrency=3, queues=["high"])
     assert (worker.concurrency, worker.shutdown_graceful_timeout) == (3, 25)
     assert worker.queues == ["high"]

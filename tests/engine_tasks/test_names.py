@@ -1,0 +1,69 @@
+"""A worker whose server is known by a name, when nobody knows that name for a while."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+
+from tests.engine_tasks.conftest import Proxy, led_through, outcomes
+from tests.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAME = "postgres.test"
+AWAY = "PostgreSQL cannot be used: "
+
+
+@pytest.fixture
+def is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Lead connections to a name of the server, which is known while this is set."""
+    is_known = threading.Event()
+    is_known.set()
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host != NAME:
+            return look_up(host, *args, **kwargs)
+        if not is_known.is_set():
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up("127.0.0.1", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with led_through(Proxy, monkeypatch, host=NAME):
+        yield is_known
+
+
+def test_a_worker_goes_on_when_the_name_of_its_server_is_known_again(
+    task: Callable[..., Any],
+    run_worker: Callable[..., None],
+    warnings: Callable[[], list[str]],
+    is_known: threading.Event,
+) -> None:
+    working = task(lambda: None)
+    jobs = [working.defer()]
+
+    def until() -> bool:
+        wait_for(lambda: outcomes(jobs[0]))
+        is_known.clear()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        jobs.append(working.defer())
+        wait_for(lambda: any(line.startswith(AWAY) for line in warnings()))
+        assert outcomes(jobs[1]) == []
+        is_known.set()
+        return bool(wait_for(lambda: outcomes(jobs[1])))
+
+    run_worker(until)
+    assert [outcomes(job_id) for job_id in jobs] == [[(1, "succeeded")]] * 2
+    [told] = [line for line in warnings() if line.startswith(AWAY)]
+    assert "name resolution" in told
