@@ -32,7 +32,7 @@ class Contact:
 
     Nothing is told of what is over in a moment. Waits grow with the time that it has been away, up
     to `LONGEST` and spread by chance, and the first one who gets through ends everybody's. What
-    needs another contact that is lost says nothing of its own, as that one does.
+    needs another contact says nothing of its own once that one has said that it is lost.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Contact:
         if self._lost_at is None:
             self._lost_at = now
             self._regained.clear()
-        is_told_of = self._told or (self._needs is not None and self._needs.is_lost)
+        is_told_of = self._told or (self._needs is not None and self._needs.is_told)
         if not is_told_of and now - self._lost_at >= BRIEF:
             self._told = True
             logger.warning("%s: %s", self._trouble, _one_line(error))
