@@ -58,7 +58,7 @@ SCENARIOS = [
     ),
     Scenario(name="PostgreSQL restarts, fast", trouble=troubles.restart_fast),
     Scenario(name="PostgreSQL restarts, immediate", trouble=troubles.restart_immediately),
-    Scenario(name="PostgreSQL away for 40 s", trouble=partial(troubles.stop_for, 40)),
+    Scenario(name="PostgreSQL away for 120 s", trouble=partial(troubles.stop_for, 120)),
     Scenario(
         name="pg_terminate_backend, 4 a second, for 15 s",
         trouble=partial(troubles.terminate, seconds=15),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from django.core.management import get_commands, load_command_class
 from procrastinate.contrib.django import app
 
-from joblogs.engine.draining import GIVING_BACK, LAST_WORDS
+from joblogs.engine.draining import GIVING_BACK, LAST_LOOK, LAST_WORDS
+from joblogs.engine.fetcher import LAST_ANSWER
 from joblogs.engine.worker import GOODBYE
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "operations.md"
 EXAMPLES = ROOT / "docs" / "examples"
+#: What runs for ever, and what looks at it.
 UNITS = ("joblogs-web.service", "joblogs-worker@.service")
+PROBE = "joblogs-health.service"
 
 # A fence may be indented, in a list.
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
@@ -93,7 +96,7 @@ def of_manage_py() -> list[list[str]]:
     lines += [code for code in code_in_text() if "manage.py " in code]
     lines += [step for word, rest in instructions() if word == "RUN" for step in rest.split("&&")]
     commands = [shlex.split(line) for line in lines]
-    commands += [start_of(name) for name in UNITS]
+    commands += [start_of(name) for name in (*UNITS, PROBE)]
     commands += [in_exec_form("CMD"), in_exec_form("HEALTHCHECK")]
     return [
         command[command.index(word) + 1 :]
@@ -122,8 +125,9 @@ def worker_options(command: Sequence[str]) -> dict[str, Any]:
 def longest_stop(command: Sequence[str]) -> float:
     """Return how many seconds a worker so started may take to stop."""
     grace: float = worker_options(command)["shutdown_graceful_timeout"]
+    ends = LAST_LOOK + LAST_WORDS + GIVING_BACK + LAST_ANSWER
     # It may say goodbye to the database, to its threads and to those of asynchronous tasks.
-    return grace + LAST_WORDS + GIVING_BACK + 3 * GOODBYE
+    return grace + ends + 3 * GOODBYE
 
 
 def seconds_of(text: str) -> int:

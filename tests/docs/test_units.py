@@ -18,6 +18,7 @@ from environs import Env
 from project.environment import database
 from tests.docs.pages import (
     EXAMPLES,
+    PROBE,
     ROOT,
     UNITS,
     longest_stop,
@@ -98,20 +99,21 @@ def test_systemd_gives_requests_the_time_that_uvicorn_does() -> None:
 
 
 def test_a_program_of_a_unit_is_in_its_folder() -> None:
-    for name in UNITS:
+    for name in (*UNITS, PROBE):
         [folder] = unit(name)["WorkingDirectory"]
         assert start_of(name)[0].startswith(f"{folder}/.venv/bin/")
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", [*UNITS, PROBE, PROBE.replace(".service", ".timer")])
 def test_systemd_has_nothing_to_say_against_a_unit(name: str, tmp_path: Path) -> None:
-    # It looks whether programs are there.
-    text = re.sub(
-        r"^ExecStart=\S+", "ExecStart=/bin/true", (EXAMPLES / name).read_text(), flags=re.MULTILINE
-    )
+    for unit_file in [*EXAMPLES.glob("*.service"), *EXAMPLES.glob("*.timer")]:
+        # It looks whether programs are there.
+        text = re.sub(
+            r"^ExecStart=\S+", "ExecStart=/bin/true", unit_file.read_text(), flags=re.MULTILINE
+        )
+        (tmp_path / unit_file.name.replace("@", "@1")).write_text(text)
     path = tmp_path / name.replace("@", "@1")
-    path.write_text(text)
     result = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, check=False
     )
