@@ -49,6 +49,8 @@ class Contact:
         #: Whether also errors are waited for that time does not mend, but people do.
         self._any_error = any_error
         self._lost_at: float | None = None
+        #: When it was there again last.
+        self.made_at = float("-inf")
         self._told = False
         self._regained = asyncio.Event()
 
@@ -69,8 +71,12 @@ class Contact:
         if self._lost_at is None:
             self._lost_at = now
             self._regained.clear()
-        is_told_of = self._told or (self._needs is not None and self._needs.is_told)
-        if not is_told_of and now - self._lost_at >= BRIEF:
+        since, is_told_of = self._lost_at, self._told
+        if self._needs is not None:
+            # What failed last may have begun before that one was there again.
+            since = max(since, self._needs.made_at)
+            is_told_of = is_told_of or self._needs.is_told
+        if not is_told_of and now - since >= BRIEF:
             self._told = True
             logger.warning("%s: %s", self._trouble, _one_line(error))
 
@@ -83,6 +89,7 @@ class Contact:
             away = time.monotonic() - self._lost_at
             logger.info("%s, after %.1f s.", self._relief, away)
         self._lost_at = None
+        self.made_at = time.monotonic()
         self._regained.set()
 
     async def wait(self, error: ConnectorException) -> None:

@@ -61,7 +61,7 @@ class Fetcher:
         self._doubt_until = float("-inf")
         # Held by whoever asks for jobs until they are in hand, so that none is found twice.
         self._lock = asyncio.Lock()
-        self._fetching: asyncio.Task[Starts] | None = None
+        self._fetching: asyncio.Task[bool] | None = None
         self._last_chances: set[int] = set()
 
     async def run(self, stopping: asyncio.Task[None]) -> None:
@@ -98,8 +98,7 @@ class Fetcher:
         self._alarm.cancel()
         self._wake.clear()
         while self._worker.takes_jobs:
-            free = self._worker.free_slots
-            if free <= 0:
+            if self._worker.free_slots <= 0:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
                 continue
@@ -107,55 +106,54 @@ class Fetcher:
             self._wake.clear()
             self._alarm.note_fetch()
             # A stop does not wait for an answer that takes long.
-            fetching = self._fetching = asyncio.create_task(self.fetch(free), name="fetch jobs")
+            fetching = self._fetching = asyncio.create_task(self.fetch(), name="fetch jobs")
             await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            starts = fetching.result() if fetching.done() else []
-            # With batches there may be more: a fetch looks only so far ahead.
-            if not starts or (len(starts) < free and all(len(jobs) == 1 for jobs in starts)):
+            if not (fetching.done() and fetching.result()):
                 break
 
-    async def fetch(self, starts: int) -> Starts:
-        """Have at most so many starts run, once there is a database, and return them.
+    async def fetch(self) -> bool:
+        """Have jobs run in the slots that are free, once there is a database.
 
-        There are none when the worker is asked to stop, or to be quiet.
+        Tells whether there may be more. None run when the worker is asked to stop, or to be quiet.
         """
         while self._worker.takes_jobs:
             try:
                 async with self._lock:
-                    # Those of a lost answer may have been found meanwhile.
-                    starts = min(starts, self._worker.free_slots)
-                    if starts < 1:
-                        self._wake.set()
-                        return []
+                    # Jobs of a lost answer may have been found meanwhile.
+                    free = self._worker.free_slots
+                    if free <= 0:
+                        return True
                     fetched = await self._manager.fetch_jobs(
                         self._worker.queues,
                         self._worker.worker_id,
-                        starts=starts,
+                        starts=free,
                         batch_sizes=self._sizes,
                     )
-                    found = await self._start(fetched)
+                    started = await self._start(fetched)
             except Exception as error:  # noqa: BLE001  # whatever it is, the worker goes on
                 self._doubt_until = time.monotonic() + DOUBT
                 self._doubt.set()
                 await self._recover(error)
             else:
                 self._contact.made()
-                return found
-        return []
+                # With batches there may be more: a fetch looks only so far ahead.
+                is_all = len(started) < free and all(len(jobs) == 1 for jobs in started)
+                return bool(started) and not is_all
+        return False
 
     async def _recover(self, error: Exception) -> None:
+        if isinstance(error.__cause__, ForeignKeyViolation):
+            # Somebody took this worker for dead, and deleted its row.
+            try:
+                await self._worker.presence.ensure()
+            except Exception as another:  # noqa: BLE001  # as above
+                error = another
+            else:
+                return
         if not isinstance(error, ConnectorException):
             if not self._contact.is_lost:
                 self._worker.logger.error("A fetch failed in an unforeseen way.", exc_info=error)
             error = ConnectorException(repr(error))
-        elif isinstance(error.__cause__, ForeignKeyViolation):
-            # Somebody took this worker for dead, and deleted its row.
-            try:
-                await self._worker.presence.ensure()
-            except ConnectorException as another:
-                error = another
-            else:
-                return
         self._contact.lost(error)
         await self._contact.wait(error)
 

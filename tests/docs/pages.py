@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management import get_commands, load_command_class
 from procrastinate.contrib.django import app
+from procrastinate.utils import CANCEL_ATTEMPTS, CANCEL_TIMEOUT
 
 from joblogs.engine.draining import GIVING_BACK, LAST_LOOK, LAST_WORDS
 from joblogs.engine.fetcher import LAST_ANSWER
@@ -125,7 +126,7 @@ def worker_options(command: Sequence[str]) -> dict[str, Any]:
 def longest_stop(command: Sequence[str]) -> float:
     """Return how many seconds a worker so started may take to stop."""
     grace: float = worker_options(command)["shutdown_graceful_timeout"]
-    ends = LAST_LOOK + LAST_WORDS + GIVING_BACK + LAST_ANSWER
+    ends = LAST_LOOK + LAST_WORDS + GIVING_BACK + LAST_ANSWER + CANCEL_ATTEMPTS * CANCEL_TIMEOUT
     # It may say goodbye to the database, to its threads and to those of asynchronous tasks.
     return grace + ends + 3 * GOODBYE
 

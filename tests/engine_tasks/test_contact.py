@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -149,17 +150,27 @@ def test_waits_are_spread_by_chance(run: Run, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_needs_another_contact_says_nothing_while_that_one_is_lost(
-    said: Callable[[], list[str]],
+    said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 0.0
+    monkeypatch.setattr(contact, "BRIEF", 0.3)
+    monkeypatch.setattr(contact, "time", SimpleNamespace(monotonic=lambda: now))
     beneath = Contact(LOST, REGAINED)
     above = Contact("It can do nothing", "It can do things again", needs=beneath)
-    beneath.lost(failure())
-    above.lost(failure())
+    for _ in range(2):
+        beneath.lost(failure())
+        above.lost(failure())
+        now += 1
     above.made()
     assert len(said()) == 1
 
     above.lost(failure())
+    now += 60
     beneath.made()
+    # What failed now may have begun before the other one was there again.
+    above.lost(failure())
+    assert len(said()) == 2
+    now += 1
     above.lost(failure())
     above.made()
     assert [line.split(":")[0].split(",")[0] for line in said()] == [

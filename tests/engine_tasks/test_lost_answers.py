@@ -17,7 +17,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
-from joblogs.engine import connectors, contact, lost_answers
+from joblogs.engine import connectors, contact, fetcher, lost_answers
 from joblogs.engine.lost_answers import LostAnswers
 from joblogs.engine.sessions import NoAnswerError
 from joblogs.models import Job, JobLog, JobWorker
@@ -128,11 +128,31 @@ def test_a_job_of_a_fetch_or_an_end_without_an_answer_runs_once(
     assert len(lines("tests.work")) == 1
 
 
-def test_a_stop_waits_a_moment_for_the_answer_to_a_fetch_and_puts_back_what_it_brings(
-    task: Callable[..., Any], run_worker: Callable[..., None], silence: SilentProxy
+def test_a_one_shot_worker_does_the_other_jobs_too_when_an_answer_was_lost(
+    task: Callable[..., Any],
+    run_worker: Callable[..., None],
+    silence: SilentProxy,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The job of the lost answer is found before the fetch is tried again, and has the only slot.
+    monkeypatch.setattr(fetcher, "PAUSE", 0.0)
+    monkeypatch.setattr(contact, "FIRST", 2.0)
+    working = task(lambda: time.sleep(3))
+    job_ids = [working.defer() for _ in range(2)]
+    silence.swallow(b"joblogs_fetch_jobs_v1")
+    run_worker(lambda: all(map(outcomes, job_ids)), concurrency=1, wait=False)
+    assert [outcomes(job_id) for job_id in job_ids] == [[(1, "succeeded")]] * 2
+
+
+def test_a_stop_waits_a_moment_for_the_answer_to_a_fetch_and_puts_back_what_it_brings(
+    task: Callable[..., Any],
+    run_worker: Callable[..., None],
+    silence: SilentProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connectors, "PATIENCE", 10.0)
     job_id = task(lambda: None).defer()
-    silence.delay = 0.3
+    silence.delay = 1.0
     silence.swallow(b"joblogs_fetch_jobs_v1")
     run_worker(lambda: statuses(job_id) == ["doing"])
     assert (statuses(job_id), outcomes(job_id)) == (["todo"], [])
@@ -157,7 +177,8 @@ def test_a_worker_whose_heartbeats_had_no_answer_lets_others_tell_first_that_the
         last_try.append(timezone.now())
         return bool(wait_for(lambda: outcomes(silent)))
 
-    run_worker(until, **SOON, queues=["default"])
+    # So that the row itself tells of no gap, though it has been unanswered for long.
+    run_worker(until, **(SOON | {"update_heartbeat_interval": 0.3}), queues=["default"])
     log = JobLog.objects.get(job_id=silent)
     assert log.outcome == "lost"
     assert (log.finished_at - last_try[0]).total_seconds() > SOON["stalled_worker_timeout"]
