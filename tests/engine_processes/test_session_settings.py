@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -42,14 +42,19 @@ def settings_of_a_task() -> object:
 def test_statements_of_the_engine_have_a_limit() -> None:
     connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
 
-    async def look() -> object:
+    async def look() -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
         await connector.open_async()
         try:
-            return await connector.execute_query_one_async(query=LOOK)
+            # A session like those that listen and hold the lock.
+            async with connector._get_standalone_connection() as kept:
+                cursor = await kept.execute(LOOK)
+                return await connector.execute_query_one_async(query=LOOK), await cursor.fetchall()
         finally:
             await connector.close_async()
 
-    assert asyncio.run(look()) == {"check": "10s", "timeout": "40s"}
+    of_pool, of_kept = asyncio.run(look())
+    assert of_pool == {"check": "10s", "timeout": "40s"}
+    assert of_kept == [("10s", "40s")]
 
 
 def test_the_connection_that_tries_the_database_first_is_not_kept() -> None:
