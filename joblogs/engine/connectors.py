@@ -168,6 +168,8 @@ class WorkerConnector(PsycopgConnector):
                 for name in names:
                     query = self._make_dynamic_query(sql.queries["listen_queue"], channel_name=name)
                     await connection.execute(query)
+            # There is a server: whoever waits for one tries now.
+            self.contact.made()
             # What was deferred while nobody listened.
             self.on_listening()
             while True:
@@ -249,10 +251,11 @@ def in_turns(parameters: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     """Return what gives the parameters of each next connection, of which most may take less time.
 
     Where connections are made and nothing answers, an attempt that has just begun when that is over
-    keeps the others waiting for all of its time. A slow server is given it at every third attempt.
+    keeps the others waiting for all of its time. A slow server is given it first and now and then.
     """
-    whole = parameters["connect_timeout"]
-    limits = itertools.cycle([min(SHORT, int(whole)), min(SHORT, int(whole)), whole])
+    whole = int(parameters.get("connect_timeout") or 0)  # none, and 0: psycopg's own
+    short = min(SHORT, whole or SHORT)
+    limits = itertools.cycle([whole, *[short] * 7])
     return lambda: parameters | {"connect_timeout": next(limits)}
 
 
