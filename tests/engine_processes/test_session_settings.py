@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from procrastinate.contrib.django import app
 
+from joblogs.engine.connectors import in_turns
 from joblogs.models import JobLog
 from tests.engine_processes.jobs import job, states
 from tests.engine_processes.pgbouncer import PROGRAM, PgBouncer
@@ -87,3 +88,17 @@ def test_sessions_behind_pgbouncer_are_as_they_were(
             for _ in range(3):
                 session = stack.enter_context(psycopg.connect(pgbouncer.url))
                 assert session.execute(LOOK).fetchall() == [("0", "0")]
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "short"),
+    [({"connect_timeout": "5"}, 5, 2), ({"connect_timeout": 1}, 1, 1), ({}, 0, 2)],
+    ids=["five seconds", "one", "none"],
+)
+def test_most_attempts_to_connect_have_little_time_and_some_all_of_it(
+    given: dict[str, Any], first: int, short: int
+) -> None:
+    parameters = in_turns({"host": "here", **given})
+    turns = [parameters() for _ in range(16)]
+    assert {turn["host"] for turn in turns} == {"here"}
+    assert [turn["connect_timeout"] for turn in turns] == [first, *[short] * 7] * 2
