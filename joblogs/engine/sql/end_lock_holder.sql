@@ -1,5 +1,6 @@
 -- End the session that holds a worker's advisory lock and does nothing: the worker's own one from before
--- its connection fell silent. Waits for its end, so that the lock is free for a moment only. Those that hold it for the length of a transaction are not idle.
+-- its connection fell silent. Waits for its end, so that the lock is free for a moment only. Those that
+-- hold it for the length of a transaction are not idle.
 SELECT pg_terminate_backend(session.pid, 1000) AS ended
   FROM pg_locks AS lock
   JOIN pg_stat_activity AS session
