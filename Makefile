@@ -60,5 +60,5 @@ lock: .venv/installed
 		{ echo "Joblogs needs Python 3.11 or newer; try: make PYTHON=python3.12 dev"; exit 1; }
 	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@.venv/bin/python -m pip install --quiet --require-hashes -r requirements-bootstrap.txt
-	@$(UV) sync --quiet --require-hashes --python .venv/bin/python requirements-dev.txt
+	@$(UV) sync --quiet --compile-bytecode --require-hashes --python .venv/bin/python requirements-dev.txt
 	@touch $@

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection, connections
+from django.test import TransactionTestCase
 from procrastinate.contrib.django import app
 
 from accounts.models import User
-from joblogs.engine.waking import waker
 from joblogs.models import Job
 from joblogs.tasks import create_user_log
+from tests.emptying import empty_written_tables
 from tests.processes import WorkerProcess, database_url
+from tests.servers import server_not_for_keeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,29 +30,44 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def pytest_sessionfinish() -> None:
-    """Stop the embedded PostgreSQL if these tests started it and nobody else uses it now."""
-    embedded = getattr(connection, "embedded", None)
-    if embedded and embedded.started_here:
-        embedded.stop_if_unused()
+def pytest_configure() -> None:
+    # A shell's background job ignores Ctrl-C, and so would all that it starts.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def _empty_job_tables(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Empty Procrastinate's tables after tests that commit: Django's flush does not know them."""
-    yield
-    marker = request.node.get_closest_marker("django_db")
-    commits = marker is not None and marker.kwargs.get("transaction")
-    if commits or "transactional_db" in request.fixturenames:
-        blocker = request.getfixturevalue("django_db_blocker")
-        with blocker.unblock():
-            # What is still to be sent would reach the workers of the next test.
-            waker("default").flush()
-        with blocker.unblock(), connection.cursor() as cursor:
-            cursor.execute(
-                "TRUNCATE procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers,"
-                " procrastinate_workers, job_workers"
-            )
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes run the tests: most of them wait for others most of the time.
+
+    A single file is quicker without any.
+    """
+    files = [Path(argument.partition("::")[0]) for argument in config.args]
+    if all(file.is_file() for file in files):
+        return 0
+    return 2 * (os.cpu_count() or 1)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Have a server of these tests' own, unless DATABASE_URL names one."""
+    settings = connection.settings_dict
+    if "EMBEDDED" not in settings:
+        yield
+        return
+    with server_not_for_keeps(tmp_path_factory.mktemp("server") / ".postgres") as server:
+        settings["EMBEDDED"] = server.folder
+        yield
+        connections.close_all()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: empty_written_tables())
+        yield
 
 
 @pytest.fixture
