@@ -51,7 +51,7 @@ def _play(
     scenario: Scenario, server: PostgresServer, side: Side, folder: Path, number: int, seed: int
 ) -> Outcome:
     started = time.monotonic()
-    outcome = play(scenario, server, side, folder=folder, number=number, seed=seed)
+    outcome = play(scenario, server, side, folder=folder, number=number, seed=seed, with_pace=True)
     survived = ", ".join(outcome.faults) or "survived"
     print(f"{scenario.name} [{side}, {time.monotonic() - started:.0f} s]: {survived}", flush=True)
     if outcome.faults:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WELL = 5.0
 LATER = 5.0
 AFTERWARDS = 5.0
+# How long users come before and after the trouble where nobody looks at the pace.
+BRIEFLY = 1.0
 # Seconds for all jobs to be done once nobody defers any more. Stock's rescue takes up to 90.
 PATIENCE = 120.0
 # How long a trouble lasts at least that has a rate, in seconds.
@@ -60,6 +62,17 @@ class Pace(NamedTuple):
     first_log: float | None
     silence: float
     caught_up: float | None
+    #: How long the trouble lasted, in seconds.
+    lasted: float
+
+    @property
+    def ratio_during(self) -> float | None:
+        """The rate during the trouble by that before; None for one that was too short."""
+        return self.rate_during / self.rate_before if self.lasted > SHORT else None
+
+    @property
+    def ratio_after(self) -> float:
+        return self.rate_after / self.rate_before
 
 
 @dataclass(frozen=True)
@@ -69,23 +82,14 @@ class Outcome:
     scenario: str
     side: Side
     verdict: Verdict
-    pace: Pace
+    #: None if nobody looked.
+    pace: Pace | None
     #: Workers that ended by themselves, and the exit statuses of the others.
     deserters: int
     statuses: list[int]
     #: Seconds.
-    lasted: float
     first_log_within: float
     story: list[str]
-
-    @property
-    def ratio_during(self) -> float | None:
-        """The rate during the trouble by that before; None for one that was too short."""
-        return self.pace.rate_during / self.pace.rate_before if self.lasted > SHORT else None
-
-    @property
-    def ratio_after(self) -> float:
-        return self.pace.rate_after / self.pace.rate_before
 
     @property
     def faults(self) -> list[str]:
@@ -110,17 +114,26 @@ class Outcome:
     @property
     def slowness(self) -> list[str]:
         """What took too long, which on a busy machine may be due to others."""
-        faults = []
+        faults: list[str] = []
+        if self.pace is None:
+            return faults
         if self.pace.first_log is None or self.pace.first_log > self.first_log_within:
             faults.append(f"no log within {self.first_log_within:g} s")
         enough = min(AS_BEFORE * self.pace.rate_before, AS_USERS * self.pace.users_after)
         if self.pace.rate_after < enough:
-            faults.append(f"rate {self.ratio_after:.2f}x")
+            faults.append(f"rate {self.pace.ratio_after:.2f}x")
         return faults
 
 
 def play(
-    scenario: Scenario, server: PostgresServer, side: Side, *, folder: Path, number: int, seed: int
+    scenario: Scenario,
+    server: PostgresServer,
+    side: Side,
+    *,
+    folder: Path,
+    number: int,
+    seed: int,
+    with_pace: bool,
 ) -> Outcome:
     """Play a scenario, which `number` tells from others; leaves nothing but logs in the folder."""
     with Stage(
@@ -138,13 +151,13 @@ def play(
         wait_for(lambda: stage.rows(LOGS)[0][0] > scenario.rate, seconds=60)
         # What is measured is time that passes.
         well = time.time()
-        time.sleep(WELL)
+        time.sleep(WELL if with_pace else BRIEFLY)
         began = time.time()
         stage.say("trouble")
-        scenario.trouble(stage)
+        scenario.trouble(stage, scenario.seconds)
         over = time.time()
         stage.say("over")
-        time.sleep(LATER + AFTERWARDS)
+        time.sleep(LATER + AFTERWARDS if with_pace else BRIEFLY)
         ended = time.time()
         stage.create_no_more_users()
         _wait_for_the_end(stage)
@@ -154,30 +167,27 @@ def play(
         verdict = verdict_of(server, stage.database)
         statuses = stage.stop(*stage.workers)
         stage.say("stopped")
-        moments = {
-            "well": well,
-            "began": began,
-            "over": over,
-            "later": over + LATER,
-            "ended": ended,
-        }
-        with (
-            server.connect(stage.database) as session,
-            session.cursor(row_factory=class_row(Pace)) as cursor,
-        ):
-            pace = cursor.execute(query_of("pace"), moments).fetchone()
-        assert pace is not None
         return Outcome(
             scenario.name,
             side,
             verdict,
-            pace,
+            _pace(stage, well, began, over, ended) if with_pace else None,
             stage.deserters,
             statuses,
-            lasted=over - began,
             first_log_within=scenario.first_log_within,
             story=stage.story,
         )
+
+
+def _pace(stage: Stage, well: float, began: float, over: float, ended: float) -> Pace:
+    moments = {"well": well, "began": began, "over": over, "later": over + LATER, "ended": ended}
+    with (
+        stage.server.connect(stage.database) as session,
+        session.cursor(row_factory=class_row(Pace)) as cursor,
+    ):
+        pace = cursor.execute(query_of("pace"), moments).fetchone()
+    assert pace is not None
+    return pace
 
 
 def verdict_of(server: PostgresServer, database: str) -> Verdict:

@@ -77,8 +77,9 @@ def overload(stage: Stage, seconds: float) -> None:
     stage.create_users(0.5 * CAPACITY)
 
 
-def crowd_in(rate: float, stage: Stage, seconds: float) -> None:
-    """Have twice as many users created as at other times, which is this rate."""
+def crowd_in(stage: Stage, seconds: float) -> None:
+    """Have twice as many users created as at other times."""
+    rate = stage.rate
     stage.create_users(2 * rate)
     time.sleep(seconds)
     stage.create_users(rate)

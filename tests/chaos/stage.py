@@ -62,6 +62,8 @@ class Stage:
         self.deserters = 0
         #: What happened, and when.
         self.story: list[str] = []
+        #: Users a second.
+        self.rate = 0.0
         self._began = time.monotonic()
         self._folder = folder
         self._with_proxy = by_proxy
@@ -134,6 +136,7 @@ class Stage:
 
     def create_users(self, rate: float, *, slow: bool = False) -> None:
         """Have so many users a second created from now on."""
+        self.rate = rate
         new = self._rate_file.with_suffix(".new")
         new.write_text(str(rate))
         new.replace(self._rate_file)

@@ -39,14 +39,15 @@ def table(pairs: Sequence[tuple[Outcome, Outcome | None]]) -> str:
 
 def _cells(outcome: Outcome) -> list[str]:
     verdict, pace = outcome.verdict, outcome.pace
+    assert pace is not None
     return [
         "yes" if not outcome.faults else f"NO: {', '.join(outcome.faults)}",
         f"{verdict.missing:,} / {verdict.doubled:,}",
         f"{verdict.doing:,}",
         _seconds(pace.silence),
         _seconds(pace.first_log),
-        _times(outcome.ratio_during),
-        _times(outcome.ratio_after),
+        _times(pace.ratio_during),
+        _times(pace.ratio_after),
         _seconds(pace.caught_up),
     ]
 

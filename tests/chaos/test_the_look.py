@@ -29,6 +29,7 @@ QUICK = Pace(
     silence=20,
     first_log=0.1,
     caught_up=1,
+    lasted=20,
 )
 
 
@@ -42,7 +43,7 @@ def database(server: PostgresServer) -> Iterator[str]:
 def outcome(
     verdict: Verdict = GOOD, pace: Pace = QUICK, *, deserters: int = 0, status: int = 0
 ) -> Outcome:
-    return Outcome("a scenario", "joblogs", verdict, pace, deserters, [status], 20.0, 5.0, [])
+    return Outcome("a scenario", "joblogs", verdict, pace, deserters, [status], 5.0, [])
 
 
 def test_users_and_jobs_that_came_to_harm_are_seen(server: PostgresServer, database: str) -> None:

@@ -75,14 +75,14 @@ def freeze(stage: Stage, seconds: float) -> None:
 
 
 def restart_fast(stage: Stage) -> None:
-    stop_for(0, stage, FAST)
+    stop_for(stage, 0, FAST)
 
 
 def restart_immediately(stage: Stage) -> None:
-    stop_for(0, stage, IMMEDIATE)
+    stop_for(stage, 0, IMMEDIATE)
 
 
-def stop_for(seconds: float, stage: Stage, how: signal.Signals = FAST) -> None:
+def stop_for(stage: Stage, seconds: float, how: signal.Signals = FAST) -> None:
     """Stop PostgreSQL, and start it again so many seconds later."""
     stage.server.stop(how)
     time.sleep(seconds)

@@ -26,7 +26,8 @@ SELECT count(*) FILTER (WHERE at >= well AND at < began) / (began - well) AS rat
        (SELECT max(seconds) FROM silence) AS silence,
        -- When the last user from before the end of the trouble had its log.
        greatest(max(at) FILTER (WHERE extract(epoch FROM users.created_at) < over) - over, 0)
-           AS caught_up
+           AS caught_up,
+       over - began AS lasted
   FROM moment
  CROSS JOIN log
   JOIN users ON users.id = log.user_id
