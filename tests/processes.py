@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from django.db import connection
 
+from tests.forking import ForkedProcess, mother_in
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,10 +34,15 @@ def database_url() -> str:
 class Process:
     """A command of this checkout, on the database that `url` names.
 
-    `variables` are set in its environment.
+    `variables` are set in its environment. With `forked`, which is for several of the same
+    environment, it need not import the project.
     """
 
-    def __init__(self, *arguments: str, url: str, log: Path, **variables: str) -> None:
+    process: subprocess.Popen[bytes] | ForkedProcess
+
+    def __init__(
+        self, *arguments: str, url: str, log: Path, forked: bool = False, **variables: str
+    ) -> None:
         self.log_file = log
         environment = {
             **os.environ,
@@ -46,6 +52,10 @@ class Process:
             **variables,
         }
         with log.open("w") as output:
+            if forked:
+                mother = mother_in(frozenset(environment.items()))
+                self.process = mother.fork(arguments, output)
+                return
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
@@ -86,13 +96,13 @@ class WorkerProcess(Process):
 class WebServer(Process):
     """The web server, as `manage.py dev` runs it, on a free port."""
 
-    def __init__(self, *, url: str, log: Path, **variables: str) -> None:
+    def __init__(self, *, url: str, log: Path, forked: bool = False, **variables: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
         command = ("-m", "uvicorn", "project.asgi:application", f"--port={self.port}")
-        super().__init__(*command, url=url, log=log, **variables)
+        super().__init__(*command, url=url, log=log, forked=forked, **variables)
 
     def wait_until_ready(self) -> None:
         wait_for(lambda: self.has_ended or self._answers())

@@ -27,7 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 @pytest.fixture
 def site(transactional_db: None, tmp_path: Path) -> Iterator[str]:
     """The address of a web server on the tests' database."""
-    server = WebServer(url=database_url(), log=tmp_path / "web.log")
+    server = WebServer(url=database_url(), log=tmp_path / "web.log", forked=True)
     try:
         server.wait_until_ready()
         yield server.address

@@ -49,7 +49,7 @@ def start(_table_of_effects: None, tmp_path: Path) -> Iterator[Callable[..., Pro
         command = ("manage.py", "procrastinate", "worker", *flags)
         log = tmp_path / f"worker-{len(workers)}.log"
         listening = count_listening()
-        worker = Process(*command, url=url or database_url(), log=log, **variables)
+        worker = Process(*command, url=url or database_url(), log=log, forked=not url, **variables)
         workers.append(worker)
         if url or "--no-listen-notify" in flags:
             wait_for(lambda: "Starting worker" in worker.log or worker.has_ended)
