@@ -10,11 +10,15 @@ PRODUCTION = env -u DEBUG -u HTTPS DATABASE_URL=postgres://db.invalid/joblogs \
 COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --universal --no-annotate \
 	--custom-compile-command "make lock"
 
-.PHONY: help dev test chaos check benchmark format lock
+# Hundreds of processes start in the tests, and need not compile the project each time.
+test soak chaos: export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: help dev test soak chaos check benchmark format lock
 
 help:
 	@echo "make dev        run the site, a worker and an embedded PostgreSQL on this machine"
 	@echo "make test       run all tests"
+	@echo "make soak       run the tests that think up their input, with far more of it"
 	@echo "make chaos      kill, stop and starve workers and PostgreSQL, and see what comes of it"
 	@echo "make check      run the linters, the type checker and Django's own checks"
 	@echo "make benchmark  time the pages of jobs with a million of them"
@@ -25,7 +29,10 @@ dev: .venv/installed
 	@.venv/bin/python manage.py dev $(ARGS)
 
 test: .venv/installed
-	.venv/bin/python -m pytest --cov --cov-fail-under=95 $(ARGS)
+	.venv/bin/python -m pytest $(ARGS)
+
+soak: .venv/installed
+	.venv/bin/python -m pytest --long tests/security tests/engine/test_property.py $(ARGS)
 
 chaos: .venv/installed
 	.venv/bin/python -m tests.chaos $(ARGS)

@@ -13,6 +13,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection, connections
 from django.test import TransactionTestCase
+from hypothesis import settings
 from procrastinate.contrib.django import app
 
 from accounts.models import User
@@ -23,18 +24,37 @@ from tests.processes import WorkerProcess, database_url
 from tests.servers import server_not_for_keeps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from django.test import Client
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def pytest_configure() -> None:
-    # A shell's background job ignores Ctrl-C, and so would all that it starts.
-    for number in (signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+# The same examples in every run, so that the gate fails for those alone who broke something; others
+# each time in the long form.
+settings.register_profile(
+    "gate", max_examples=400, derandomize=True, database=None, deadline=None, print_blob=True
+)
+settings.register_profile(
+    "long", settings.get_profile("gate"), max_examples=5_000, derandomize=False
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long", action="store_true", help="sweep and think up examples for as long as it takes"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("long" if config.getoption("long") else "gate")
+
+
+@pytest.fixture
+def longer(request: pytest.FixtureRequest) -> bool:
+    """Whether to try more than the gate has time for."""
+    return bool(request.config.getoption("long"))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -46,6 +66,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if all(file.is_file() for file in files):
         return 0
     return 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have reports be text that can be sent to another process, whatever bad input was logged."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +91,15 @@ def django_db_modify_db_settings(
         settings["EMBEDDED"] = server.folder
         yield
         connections.close_all()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_for_what_is_started() -> None:
+    """Let what the tests start hear signals that a shell's background job, or nohup, ignores."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # Unlike being ignored, having a handler is not inherited.
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

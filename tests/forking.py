@@ -1,7 +1,7 @@
 """Processes of the project that need not import it: forked from one that has.
 
-They are real: with a pid, signals, connections and an end of their own. `python -m tests.forking FD`
-is the process they are forked from; it is told what to run over the socket FD, and ends with it.
+They are real: with a pid, signals, connections and an end of their own. What they are forked from
+is `python -m tests.forking FD`; it is told what to run over the socket FD, and ends with it.
 """
 
 from __future__ import annotations

@@ -51,6 +51,8 @@ class Process:
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             **variables,
         }
+        # pytest's, and another one in each test.
+        environment.pop("PYTEST_CURRENT_TEST", None)
         with log.open("w") as output:
             if forked:
                 mother = mother_in(frozenset(environment.items()))

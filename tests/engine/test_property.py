@@ -14,15 +14,13 @@ from tests.waiting import wait_for
 
 @pytest.mark.django_db(transaction=True)
 def test_no_job_is_lost_doubled_or_out_of_order_whatever_happens() -> None:
+    # An example is a whole story, and takes as long as many of other tests.
+    examples = settings.default.max_examples // 10
     run_state_machine_as_test(
         Fleet,
         settings=settings(
-            max_examples=120,
+            max_examples=examples,
             stateful_step_count=50,
-            derandomize=False,
-            database=None,
-            deadline=None,
-            print_blob=True,
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

@@ -12,7 +12,6 @@ from axes.models import AccessAttempt
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
-from hypothesis import settings
 
 from accounts.models import User
 from joblogs.models import Job, UserLog
@@ -27,16 +26,6 @@ if TYPE_CHECKING:
 
     from tests.security.addresses import Address
     from tests.security.targets import Target
-
-# The same examples in every run, so that the gate fails for those alone who broke something.
-# To look further: pytest tests/security --hypothesis-profile=explore
-settings.register_profile(
-    "gate", max_examples=400, derandomize=True, database=None, deadline=None, print_blob=True
-)
-settings.register_profile(
-    "explore", settings.get_profile("gate"), max_examples=5_000, derandomize=False
-)
-settings.load_profile("gate")
 
 MISSING = 999_999_999
 

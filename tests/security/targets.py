@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, quote_plus
 
@@ -51,11 +52,12 @@ def encoded(values: Mapping[str, str | bytes | Sequence[str | bytes]]) -> str:
         for name, given in values.items()
         for value in ([given] if isinstance(given, str | bytes) else given)
     ]
-    return "&".join(f"{quote_plus(name)}={quote_plus(_bytes(value))}" for name, value in pairs)
+    return "&".join(f"{quote_plus(name)}={_quoted(value)}" for name, value in pairs)
 
 
-def _bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+@cache  # some are long, and all are sent often
+def _quoted(value: str | bytes) -> str:
+    return quote_plus(value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass"))
 
 
 def find_targets(
