@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from django.test import Client
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return User.objects.create_user("alice", password="password")
 
 
 def test_users_are_listed_and_found(as_administrator: Client, alice: User) -> None:

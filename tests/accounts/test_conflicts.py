@@ -12,7 +12,8 @@ from django.db import connection
 from accounts import rights
 from accounts.conflicts import OVERTAKEN
 from accounts.models import User
-from tests.accounts.test_last_superuser import ADMIN_FORM, logged_in, meanwhile, overtaken
+from tests.accounts.test_last_superuser import ADMIN_FORM
+from tests.meanwhile import logged_in, meanwhile, overtaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +28,6 @@ NEW_USER = {"username": "alice", "usable_password": "false"}
 @pytest.fixture
 def group(db: None) -> Group:
     return Group.objects.create(name="group")
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return User.objects.create_user("alice")
 
 
 def told(client: Client, answer: Any) -> list[str]:

@@ -17,7 +17,7 @@ from accounts.forms import UserCreationForm
 from accounts.models import User
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 
 from accounts import rights
 from accounts.models import User
-from tests.accounts.test_rights import permission
+from tests.permissions import permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +32,6 @@ def manager(staff: Callable[..., User]) -> User:
 def as_manager(client: Client, manager: User) -> Client:
     client.force_login(manager)
     return client
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return User.objects.create_user("alice")
 
 
 @pytest.fixture

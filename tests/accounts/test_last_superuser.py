@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connection, connections, transaction
-from django.test import Client
+from django.db import connection, transaction
 
 from accounts import rights
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.waiting import wait_for
+from tests.meanwhile import logged_in, meanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.db.models import Model
     from django.http import HttpResponse
+    from django.test import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,12 +66,6 @@ def bob() -> User:
     return User.objects.create_superuser("bob", password="password")
 
 
-def logged_in(user: User) -> Client:
-    client = Client(raise_request_exception=False)
-    client.force_login(user)
-    return client
-
-
 def act(client: Client, way: str, account: User) -> Any:
     url, form = WAYS[way]
     values = {"pk": account.pk, "name": account.username}
@@ -117,47 +109,6 @@ def test_of_two_who_act_on_each_other_one_succeeds_and_stays(
     # Refused, or no longer known when the request came.
     loser = answers[bob if in_charge == [ada] else ada]
     assert loser.status_code in {302, 403}
-
-
-def blocked() -> bool:
-    """Whether some transaction waits for another's."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
-        )
-        (waiting,) = cursor.fetchone() or (0,)
-    return bool(waiting)
-
-
-def meanwhile(request: Callable[[], Any], change: Callable[[], object], held: Model) -> Any:
-    """Return the answer to a request that found a row held, and the change made then."""
-    rows = type(held)._default_manager.select_for_update(no_key=True)
-    return overtaken(request, lambda: rows.get(pk=held.pk), change)
-
-
-def overtaken(
-    request: Callable[[], Any], first: Callable[[], object], then: Callable[[], object] = int
-) -> Any:
-    """Return the answer to a request that waits for what another transaction does first.
-
-    What it does then, and that it commits, comes while the request waits.
-    """
-    answers: list[Any] = []
-
-    def ask() -> None:
-        try:
-            answers.append(request())
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=ask)
-    with transaction.atomic():
-        first()
-        thread.start()
-        wait_for(blocked)
-        then()
-    thread.join()
-    return answers[0]
 
 
 LOSSES: dict[str, dict[str, object]] = {

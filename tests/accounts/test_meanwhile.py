@@ -10,8 +10,8 @@ from django.contrib.auth.models import Group
 from accounts import rights
 from accounts.admin import UserAdmin
 from accounts.models import User
-from tests.accounts.test_last_superuser import logged_in, meanwhile
-from tests.accounts.test_rights import permission
+from tests.meanwhile import logged_in, meanwhile
+from tests.permissions import permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from django.contrib.auth.forms import PasswordChangeForm
 
 from accounts import rights
 from accounts.models import User
-from tests.accounts.test_last_superuser import logged_in, meanwhile
+from tests.meanwhile import logged_in, meanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 
 from accounts import rights
 from accounts.models import User
 from joblogs.models import UserLog
+from tests.permissions import permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +31,6 @@ ADMIN_PAGES = {
     "password": PAGES["password"],
     "delete": {"post": "yes"},
 }
-
-
-def permission(name: str) -> Permission:
-    app_label, codename = name.split(".")
-    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
 
 
 def by_permission(account: User) -> None:

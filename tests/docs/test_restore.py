@@ -12,11 +12,11 @@ from django.db import connection
 
 from accounts.models import User
 from project.postgres.binaries import find_installation
-from tests.conftest import jobs_of
 from tests.docs.pages import statement_with
-from tests.joblogs.workers import add_worker
+from tests.jobs import jobs_of
 from tests.processes import WorkerProcess, database_url
 from tests.waiting import wait_for
+from tests.workers import add_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,6 @@ import pwd
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,9 @@ from tests.docs.pages import (
     unit,
     worker_options,
 )
-from tests.engine_processes.pgbouncer import PROGRAM
+from tests.pgbouncer import PROGRAM
+from tests.ports import free_port
+from tests.requirements import needs_pgbouncer
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ OF_OTHERS = {"FORWARDED_ALLOW_IPS", "POSTGRES_PASSWORD"}
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze (package systemd)"
-)
-needs_pgbouncer = pytest.mark.skipif(
-    PROGRAM is None, reason="there is no pgbouncer (Debian package pgbouncer)"
 )
 
 
@@ -139,13 +137,10 @@ def test_pgbouncer_has_room_for_the_pools_of_many_processes_of_the_site() -> Non
 def test_pgbouncer_starts_with_its_example(tmp_path: Path) -> None:
     assert PROGRAM
     settings = pgbouncer_settings()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     users = tmp_path / "userlist.txt"
     users.write_text("")
     ours = settings["pgbouncer"]
-    ours.update(listen_port=str(port), auth_file=str(users), unix_socket_dir="")
+    ours.update(listen_port=str(free_port()), auth_file=str(users), unix_socket_dir="")
     if os.geteuid() == 0:
         # It refuses to be root.
         ours["user"] = pwd.getpwuid(65534).pw_name

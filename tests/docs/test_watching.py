@@ -12,7 +12,7 @@ from django.utils import timezone
 from joblogs.models import Job, JobLog, JobQueue
 from joblogs.tasks import create_user_log
 from tests.docs.pages import query_under, statement_with
-from tests.joblogs.workers import add_worker
+from tests.workers import add_worker
 
 pytestmark = pytest.mark.django_db
 

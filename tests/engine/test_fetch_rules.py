@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from joblogs.models import Job, JobQueue
-from tests.engine.conftest import manager
+from tests.engine.manager import manager
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     Add = Callable[..., int]
     Fetch = Callable[..., list[list[int]]]
     End = Callable[..., None]
-    Execute = Callable[..., list[tuple[Any, ...]]]
 
 pytestmark = pytest.mark.django_db
 
@@ -71,7 +71,7 @@ def test_no_more_starts_are_made_than_asked_for(add: Add, fetch: Fetch) -> None:
     ]
 
 
-def test_nothing_starts_before_its_time(add: Add, fetch: Fetch, execute: Execute) -> None:
+def test_nothing_starts_before_its_time(add: Add, fetch: Fetch) -> None:
     now = timezone.now()
     late, soon = add(schedule_at=now - HOUR), add(schedule_at=now + HOUR)
     assert fetch() == [[late]]
@@ -84,7 +84,7 @@ def test_nothing_starts_before_its_time(add: Add, fetch: Fetch, execute: Execute
     [("-infinity", True), ("4000-01-01 BC", True), ("infinity", False), ("9999-12-31", False)],
 )
 def test_times_that_python_does_not_know_are_only_early_or_late(
-    add: Add, fetch: Fetch, execute: Execute, worker: int, time: str, is_due: bool
+    add: Add, fetch: Fetch, worker: int, time: str, is_due: bool
 ) -> None:
     absurd, other = add(lock="x"), add()
     execute("UPDATE procrastinate_jobs SET scheduled_at = %s WHERE id = %s", time, absurd)
@@ -167,11 +167,7 @@ def test_a_batch_has_no_two_jobs_with_one_lock(add: Add, fetch: Fetch, end: End)
 
 @pytest.mark.parametrize("queues", [(), ("default",)])
 def test_a_crowd_behind_one_lock_hides_nobody(
-    add: Add,
-    add_many: Callable[[str], None],
-    fetch: Fetch,
-    execute: Execute,
-    queues: tuple[str, ...],
+    add: Add, add_many: Callable[[str], None], fetch: Fetch, queues: tuple[str, ...]
 ) -> None:
     holder = add(lock="held", priority=9)
     assert fetch() == [[holder]]
@@ -188,11 +184,7 @@ def test_a_crowd_behind_one_lock_hides_nobody(
 
 @pytest.mark.parametrize("queues", [(), ("default",)])
 def test_a_crowd_behind_thousands_of_locks_hides_nobody(
-    add: Add,
-    add_many: Callable[[str], None],
-    fetch: Fetch,
-    execute: Execute,
-    queues: tuple[str, ...],
+    add: Add, add_many: Callable[[str], None], fetch: Fetch, queues: tuple[str, ...]
 ) -> None:
     crowd = "SELECT 'lock ' || number, 5, 'default' FROM generate_series(1, 2500) AS number"
     add_many(crowd)

@@ -32,7 +32,7 @@ def states() -> set[str]:
     return {each.status for each in Job.objects.filter(task_name__startswith=FOLDER)}
 
 
-def outcomes() -> dict[tuple[int, str], int]:
+def counted_outcomes() -> dict[tuple[int, str], int]:
     """Count the logs of these jobs, by attempt and outcome."""
     counts: dict[tuple[int, str], int] = {}
     for log in JobLog.objects.filter(task_name__startswith=FOLDER):

@@ -6,13 +6,13 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from django.db import connection, transaction
 
 from joblogs.engine.waking import waker
 from tests.engine_processes.jobs import job
 from tests.processes import Process, database_url
+from tests.sql import elsewhere
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -26,18 +26,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NOT_WOKEN = "could not be woken"
 
 
-def execute_elsewhere(query: str, *parameters: object) -> int:
-    """Run a statement on a connection of its own; return how many rows it has."""
-    with psycopg.connect(database_url(), autocommit=True) as other:
-        return other.execute(query.encode(), parameters).rowcount
-
-
 @pytest.fixture
 def no_function(transactional_db: None) -> Iterator[None]:
     """Take away the function that sends notices."""
-    execute_elsewhere("ALTER FUNCTION joblogs_wake_v1 RENAME TO joblogs_wake_gone")
+    elsewhere("ALTER FUNCTION joblogs_wake_v1 RENAME TO joblogs_wake_gone")
     yield
-    execute_elsewhere("ALTER FUNCTION joblogs_wake_gone RENAME TO joblogs_wake_v1")
+    elsewhere("ALTER FUNCTION joblogs_wake_gone RENAME TO joblogs_wake_v1")
 
 
 @pytest.mark.usefixtures("no_function")
@@ -66,11 +60,11 @@ def test_a_connection_that_ends_right_after_the_commit_is_no_error_of_the_user(
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             (backend,) = cursor.fetchone()
-        transaction.on_commit(lambda: execute_elsewhere("SELECT pg_terminate_backend(%s)", backend))
+        transaction.on_commit(lambda: elsewhere("SELECT pg_terminate_backend(%s)", backend))
         job("note").defer(number=1)
     assert NOT_WOKEN in caplog.text
     connection.close()
-    assert execute_elsewhere("SELECT FROM procrastinate_jobs") == 1
+    assert len(elsewhere("SELECT id FROM procrastinate_jobs")) == 1
 
 
 def defer_to_two_queues() -> None:
@@ -98,7 +92,7 @@ def test_the_thread_that_sends_notices_gets_over_the_loss_of_its_connection(
         " WHERE datname = current_database() AND backend_type = 'client backend'"
         "   AND pid <> ALL (%s) AND pid <> pg_backend_pid()"
     )
-    assert execute_elsewhere(of_thread, before) == 1
+    assert len(elsewhere(of_thread, before)) == 1
     for jobs in range(2, 5):
         defer_and_tell_by_the_thread(jobs)
 

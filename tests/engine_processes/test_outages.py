@@ -11,10 +11,10 @@ import pytest
 from joblogs.engine.sessions import SIGNS_OF_LIFE
 from tests.chaos.proxy import Proxy
 from tests.chaos.server import FAST, IMMEDIATE, PostgresServer
-from tests.engine_processes.conftest import SELDOM
 from tests.engine_processes.gate import KEY
 from tests.processes import Process
 from tests.waiting import wait_for
+from tests.workers import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,8 @@ from procrastinate.contrib.django import app
 from joblogs.engine.connectors import in_turns
 from joblogs.models import JobLog
 from tests.engine_processes.jobs import job, states
-from tests.engine_processes.pgbouncer import PROGRAM, PgBouncer
+from tests.pgbouncer import PgBouncer
+from tests.requirements import needs_pgbouncer
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_statements_of_tasks_have_none_and_end_when_their_worker_is_gone(
     assert settings_of_a_task() == dict(zip(NAMES, ["10s", "0"], strict=True))
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer (Debian package pgbouncer)")
+@needs_pgbouncer
 def test_sessions_behind_pgbouncer_are_as_they_were(
     start: Callable[..., Process], tmp_path: Path
 ) -> None:

@@ -14,11 +14,11 @@ from procrastinate.contrib.django import app
 
 from joblogs.engine.stopping import ONE_REQUEST
 from joblogs.models import Job, JobWorker
-from tests.engine_processes.conftest import SELDOM
 from tests.engine_processes.jobs import effects, job
-from tests.engine_tasks.conftest import outcomes, statuses
+from tests.jobs import outcomes, statuses
 from tests.processes import Process, database_url
 from tests.waiting import wait_for
+from tests.workers import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable

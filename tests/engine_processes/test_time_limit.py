@@ -15,8 +15,9 @@ from psycopg.pq import TransactionStatus
 
 from joblogs.engine.time_limit import TimeLimitExceededError, check_time, remaining, time_limit
 from tests.engine_processes.jobs import effects
-from tests.engine_processes.pgbouncer import PROGRAM, PgBouncer
+from tests.pgbouncer import PgBouncer
 from tests.processes import database_url
+from tests.requirements import needs_pgbouncer
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def test_a_connection_is_watched_that_opens_while_others_watch_it() -> None:
         connection.execute_wrappers.clear()
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer (Debian package pgbouncer)")
+@needs_pgbouncer
 def test_behind_a_pooler_only_transactions_are_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

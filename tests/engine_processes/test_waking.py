@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 
 from joblogs.models import Job
-from tests.engine_processes.conftest import SELDOM
-from tests.engine_processes.jobs import effects, job, outcomes
+from tests.engine_processes.jobs import counted_outcomes, effects, job
 from tests.waiting import wait_for
+from tests.workers import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ def test_a_retry_rule_that_wants_no_pause_gets_none(start: Callable[..., Process
     start(*SELDOM, "-q", "default")
     job("note_at_the_second_attempt").defer(number=1)
     wait_for(lambda: effects() == [1])
-    wait_for(lambda: outcomes() == {(1, "failed"): 1, (2, "succeeded"): 1})
+    wait_for(lambda: counted_outcomes() == {(1, "failed"): 1, (2, "succeeded"): 1})
 
 
 def test_a_job_retried_by_a_person_wakes_its_worker(start: Callable[..., Process]) -> None:

@@ -9,7 +9,8 @@ from django.contrib.auth.models import Group
 from procrastinate.exceptions import JobAborted
 
 from joblogs.models import JobLog
-from tests.engine_tasks.conftest import elsewhere, outcomes, statuses
+from tests.jobs import outcomes, statuses
+from tests.sql import elsewhere
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import pytest
 from django.db import connection
 
 from joblogs.models import Job, JobLog
-from tests.engine_tasks.conftest import elsewhere, outcomes, transaction_of
+from tests.jobs import outcomes
 from tests.processes import database_url
+from tests.sql import elsewhere, transactions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ def test_many_jobs_end_in_few_statements_under_load(
     run_jobs(concurrency=100)
     assert JobLog.objects.filter(job_id__in=job_ids, outcome="succeeded").count() == 400
     # Each statement is a transaction.
-    assert len(transaction_of("job_logs", "job_id", *job_ids)) < 40
+    assert len(transactions_of("job_logs", "job_id", *job_ids)) < 40
 
 
 def test_a_job_that_ends_alone_is_written_down_at_once(

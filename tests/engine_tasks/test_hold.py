@@ -16,8 +16,9 @@ from psycopg import OperationalError
 
 from joblogs.engine import connectors, fetcher, sessions
 from joblogs.models import Job
-from tests.engine_tasks.conftest import elsewhere, outcomes, status_of
+from tests.jobs import outcomes, status_of
 from tests.processes import database_url
+from tests.sql import elsewhere
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

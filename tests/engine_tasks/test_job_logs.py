@@ -16,7 +16,9 @@ from procrastinate.exceptions import JobAborted
 from joblogs.engine.immediate import run_now
 from joblogs.models import Job, JobLog
 from joblogs.redaction import MASK
-from tests.engine_tasks.conftest import SOON, elsewhere, give_to_a_worker, outcomes
+from tests.jobs import outcomes
+from tests.sql import elsewhere
+from tests.workers import SOON, give_to_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import select
-import socket
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,15 +18,10 @@ from joblogs.engine import connectors, contact, fetcher, lost_answers
 from joblogs.engine.lost_answers import LostAnswers
 from joblogs.engine.sessions import NoAnswerError
 from joblogs.models import Job, JobLog, JobWorker
-from tests.engine_tasks.conftest import (
-    SOON,
-    Proxy,
-    give_to_a_worker,
-    led_through,
-    outcomes,
-    statuses,
-)
+from tests.jobs import outcomes, statuses
+from tests.proxies import SilentProxy, led_through
 from tests.waiting import wait_for
+from tests.workers import SOON, give_to_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,57 +32,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 GOT_LOST = "An answer of PostgreSQL got lost: ending the connection that waits for it."
-
-
-class SilentProxy(Proxy):
-    """Falls silent on a connection at a word, which it delivers; neither end is told.
-
-    With a delay it does so for that many seconds only.
-    """
-
-    times = 0
-    delay: float | None = None
-
-    def __init__(self, upstream: str) -> None:
-        self._clients: list[socket.socket] = []
-        super().__init__(upstream)
-
-    def swallow(self, word: bytes, *, times: int = 1) -> None:
-        """Swallow the answer to this word, and all that follow on that connection."""
-        self.word, self.times = word, times
-
-    def close(self) -> None:
-        # Those too for which somebody waits who is never freed: a test that fails is to end.
-        for client in self._clients:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-        super().close()
-
-    def _serve(self, client: socket.socket) -> None:
-        self._clients.append(client)
-        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
-            server.connect(self.upstream)
-            ends, is_silent = [client, server], False
-            while True:
-                readable, _, _ = select.select(ends, [], [])
-                if client in readable:
-                    if not (data := client.recv(65_536)):
-                        return
-                    if self.times and self.word in data:
-                        self.times -= 1
-                        is_silent = True
-                    server.sendall(data)
-                if server in readable:
-                    data = server.recv(65_536)
-                    if is_silent and self.delay:
-                        is_silent = False
-                        time.sleep(self.delay)  # on the way
-                    if not is_silent:
-                        client.sendall(data)
-                    if not data:
-                        if not is_silent:
-                            return
-                        ends = [client]
 
 
 @pytest.fixture

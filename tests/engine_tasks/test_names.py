@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection
 
-from tests.engine_tasks.conftest import Proxy, led_through, outcomes
+from tests.jobs import outcomes
+from tests.proxies import Proxy, led_through
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from procrastinate.contrib.django import app
 
 from joblogs.engine.batch import transactional
 from joblogs.models import Job, JobLog, JobQueue
-from tests.engine_tasks.conftest import elsewhere, outcomes
+from tests.jobs import outcomes
+from tests.sql import elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from procrastinate import JobContext
 
     from joblogs.engine.batch import BatchJob
-    from tests.engine_tasks.conftest import Proxy
+    from tests.proxies import CuttingProxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -200,7 +201,7 @@ def test_a_job_that_has_ended_belongs_to_no_worker(
 
 @pytest.mark.parametrize("deliver", [True, False], ids=["committed", "not committed"])
 def test_a_commit_whose_answer_is_lost_is_looked_up_before_anything_runs_again(
-    batch: Callable[..., Any], run_jobs: Callable[..., None], proxy: Proxy, deliver: bool
+    batch: Callable[..., Any], run_jobs: Callable[..., None], proxy: CuttingProxy, deliver: bool
 ) -> None:
     calls: list[list[Any]] = []
 
@@ -225,7 +226,7 @@ def test_a_job_whose_end_is_sent_and_not_answered_ends_once(
     task: Callable[..., Any],
     run_jobs: Callable[..., None],
     lines: Callable[..., list[str]],
-    proxy: Proxy,
+    proxy: CuttingProxy,
     deliver: bool,
 ) -> None:
     ran: list[int] = []

@@ -12,14 +12,16 @@ from procrastinate.contrib.django import app
 from joblogs.engine import presence
 from joblogs.engine.batch import transactional
 from joblogs.models import Job, JobLog, JobQueue, Worker
-from tests.engine_tasks.conftest import SOON, elsewhere, give_to_a_worker, outcomes, statuses
+from tests.jobs import outcomes, statuses
+from tests.sql import elsewhere
 from tests.waiting import wait_for
+from tests.workers import SOON, give_to_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from joblogs.engine.batch import BatchJob
-    from tests.engine_tasks.conftest import Proxy
+    from tests.proxies import CuttingProxy
 
     Run = Callable[..., None]
     Register = Callable[..., Any]
@@ -146,7 +148,7 @@ lost_answer = pytest.mark.parametrize("deliver", [True, False], ids=["fetched", 
 
 @lost_answer
 def test_jobs_of_a_fetch_whose_answer_is_lost_run_once(
-    task: Register, run_worker: Run, proxy: Proxy, deliver: bool
+    task: Register, run_worker: Run, proxy: CuttingProxy, deliver: bool
 ) -> None:
     ran: list[int] = []
 
@@ -164,7 +166,7 @@ def test_jobs_of_a_fetch_whose_answer_is_lost_run_once(
 
 @lost_answer
 def test_a_batch_of_a_fetch_whose_answer_is_lost_is_done_once_with_its_first_tries_alone(
-    batch: Register, run_worker: Run, proxy: Proxy, deliver: bool
+    batch: Register, run_worker: Run, proxy: CuttingProxy, deliver: bool
 ) -> None:
     calls: list[list[Any]] = []
 
@@ -183,7 +185,7 @@ def test_a_batch_of_a_fetch_whose_answer_is_lost_is_done_once_with_its_first_tri
 
 
 def test_what_runs_already_is_not_taken_for_a_job_whose_fetch_was_not_answered(
-    task: Register, run_worker: Run, proxy: Proxy
+    task: Register, run_worker: Run, proxy: CuttingProxy
 ) -> None:
     may_end = threading.Event()
     ran: list[int] = []

@@ -9,7 +9,8 @@ import pytest
 from joblogs.engine import contact
 from joblogs.engine.worker import Worker
 from joblogs.models import JobLog, JobWorker
-from tests.engine_tasks.conftest import elsewhere, outcomes, statuses
+from tests.jobs import outcomes, statuses
+from tests.sql import elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

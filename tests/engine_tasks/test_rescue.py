@@ -9,8 +9,9 @@ import pytest
 
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.conftest import jobs_of
-from tests.engine_tasks.conftest import SOON, elsewhere, give_to_a_worker, outcomes, statuses
+from tests.jobs import jobs_of, outcomes, statuses
+from tests.sql import elsewhere
+from tests.workers import SOON, give_to_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,8 @@ from joblogs.engine import beside
 from joblogs.engine.beside import SideTasks
 from joblogs.engine.contact import Contact
 from joblogs.models import JobWorker
-from tests.engine_tasks.conftest import elsewhere, outcomes
+from tests.jobs import outcomes
+from tests.sql import elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

@@ -19,8 +19,9 @@ from joblogs.engine.batch import transactional
 from joblogs.engine.immediate import run_now
 from joblogs.engine.time_limit import TimeLimitExceededError, check_time, remaining, time_limit
 from joblogs.models import Job, JobLog
-from tests.engine_tasks.conftest import elsewhere, outcomes, statuses
+from tests.jobs import outcomes, statuses
 from tests.processes import database_url
+from tests.sql import elsewhere
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

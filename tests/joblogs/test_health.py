@@ -13,8 +13,8 @@ from django.db import connection
 
 from accounts.models import User
 from joblogs.models import Job, JobQueue, JobWorker
-from tests.joblogs.workers import add_worker
 from tests.waiting import wait_for
+from tests.workers import add_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from accounts.models import User
 from joblogs.engine.retry import ExponentialBackoff
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 from tests.processes import database_url
 
 if TYPE_CHECKING:
@@ -49,24 +49,24 @@ def test_a_job_that_runs_twice_writes_one_log(run_jobs: Callable[..., None]) -> 
 
 
 def test_a_job_whose_user_was_deleted_is_done_and_says_so(
-    run_jobs: Callable[..., None], lines: Callable[..., list[logging.LogRecord]]
+    run_jobs: Callable[..., None], records: Callable[..., list[logging.LogRecord]]
 ) -> None:
     user = User.objects.create_user("alice")
     pk = user.pk
     user.delete()
     run_jobs()
     assert [job.status for job in jobs_of(pk)] == ["succeeded"]
-    [line] = lines(create_user_log.name)
+    [line] = records(create_user_log.name)
     assert f"user {pk} was deleted, there is nothing to log" in line.getMessage()
 
 
 def test_each_job_leaves_one_line_with_all_there_is_to_know(
-    run_jobs: Callable[..., None], lines: Callable[..., list[logging.LogRecord]]
+    run_jobs: Callable[..., None], records: Callable[..., list[logging.LogRecord]]
 ) -> None:
     user = User.objects.create_user("alice")
     [job] = jobs_of(user.pk)
     run_jobs()
-    [line] = lines(create_user_log.name)
+    [line] = records(create_user_log.name)
     assert line.levelno == logging.INFO
     assert re.fullmatch(
         rf"joblogs\.tasks\.create_user_log job={job.pk} succeeded waited=\d+\.\d{{3}}s"
@@ -76,7 +76,7 @@ def test_each_job_leaves_one_line_with_all_there_is_to_know(
 
 
 def test_the_line_says_how_long_a_job_was_ready_not_how_long_it_was_planned(
-    run_jobs: Callable[..., None], lines: Callable[..., list[logging.LogRecord]]
+    run_jobs: Callable[..., None], records: Callable[..., list[logging.LogRecord]]
 ) -> None:
     user = User.objects.create_user("alice")
     now = timezone.now()
@@ -90,7 +90,7 @@ def test_the_line_says_how_long_a_job_was_ready_not_how_long_it_was_planned(
     run_jobs()
     waits = [
         float(match[1])
-        for line in lines(create_user_log.name)
+        for line in records(create_user_log.name)
         if (match := re.search(r"waited=([\d.]+)s", line.getMessage()))
     ]
     assert sorted(round(wait / 60) for wait in waits) == [0, 60]
@@ -98,7 +98,7 @@ def test_the_line_says_how_long_a_job_was_ready_not_how_long_it_was_planned(
 
 def test_a_failing_job_is_retried_later_and_later_then_stays_failed(
     run_jobs: Callable[..., None],
-    lines: Callable[..., list[logging.LogRecord]],
+    records: Callable[..., list[logging.LogRecord]],
     task: Callable[..., Any],
 ) -> None:
     def fail() -> None:
@@ -121,7 +121,7 @@ def test_a_failing_job_is_retried_later_and_later_then_stays_failed(
     assert 4.5 <= second <= 9
     assert (job.status, job.attempts) == ("failed", 3)
 
-    *retried, failed = lines("tests.fail")
+    *retried, failed = records("tests.fail")
     assert [line.levelno for line in retried] == [logging.WARNING] * 2
     assert all("attempt" in line.getMessage() and line.exc_info for line in retried)
     assert failed.levelno == logging.ERROR

@@ -18,7 +18,7 @@ from joblogs.engine.stopping import ONE_REQUEST
 from joblogs.models import JobLog, UserLog, Worker
 from joblogs.processes import next_pause
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 from tests.processes import Process, database_url
 from tests.waiting import wait_for
 

@@ -15,7 +15,7 @@ from accounts.models import User
 from joblogs.models import Job, UserLog
 from joblogs.progress import SHOWN_LOGS, duration
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from django.test import Client
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return User.objects.create_user("alice")
 
 
 def set_job(user: User, **values: Any) -> int:

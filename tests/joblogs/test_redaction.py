@@ -138,7 +138,7 @@ def test_neither_log_lines_nor_the_jobs_log_hold_what_a_task_returned_in_secret(
 def test_a_job_whose_arguments_and_result_are_nested_deeply_ends_as_others_do(
     task: Callable[..., Any],
     run_jobs: Callable[..., None],
-    lines: Callable[..., list[logging.LogRecord]],
+    records: Callable[..., list[logging.LogRecord]],
 ) -> None:
     def dig(*, inner: Any) -> Any:
         return nested(900)
@@ -147,7 +147,7 @@ def test_a_job_whose_arguments_and_result_are_nested_deeply_ends_as_others_do(
     pk = task(dig).defer(inner=nested(400))
     run_jobs()
     assert Job.objects.get(pk=pk).status == "succeeded"
-    [line] = lines("tests.dig")
+    [line] = records("tests.dig")
     assert f"job={pk} succeeded" in line.getMessage()
     assert SECRET not in str(line.__dict__)
 

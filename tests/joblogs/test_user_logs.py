@@ -12,6 +12,7 @@ from django.db import DataError, connection, transaction
 from accounts.models import User
 from joblogs.models import UserLog
 from tests.processes import database_url
+from tests.sql import somebody_waits_for_a_lock
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -84,16 +85,10 @@ def test_deleting_users_in_sql_deletes_their_logs() -> None:
 
 
 @pytest.fixture
-def elsewhere(transactional_db: None) -> Iterator[psycopg.Connection]:
+def other_session(transactional_db: None) -> Iterator[psycopg.Connection]:
     """A connection of somebody else's, in a transaction."""
     with psycopg.connect(database_url()) as other:
         yield other
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        return cursor.fetchone() is not None
 
 
 def in_background(function: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
@@ -115,16 +110,16 @@ def in_background(function: Callable[[], object]) -> tuple[threading.Thread, lis
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("deleted", [True, False], ids=["committed", "rolled back"])
 def test_a_log_waits_for_the_deletion_of_its_user_and_is_written_if_that_fails(
-    elsewhere: psycopg.Connection, deleted: bool
+    other_session: psycopg.Connection, deleted: bool
 ) -> None:
     user = User.objects.create_user("alice")
-    elsewhere.execute("DELETE FROM users WHERE id = %s", [user.pk])
+    other_session.execute("DELETE FROM users WHERE id = %s", [user.pk])
     thread, results = in_background(lambda: UserLog.objects.write(user_id=user.pk, job_id=1))
-    wait_for(somebody_waits)
+    wait_for(somebody_waits_for_a_lock)
     if deleted:
-        elsewhere.commit()
+        other_session.commit()
     else:
-        elsewhere.rollback()
+        other_session.rollback()
     thread.join()
     assert results == [not deleted]
     assert UserLog.objects.exists() == (not deleted)
@@ -137,13 +132,13 @@ def test_a_log_waits_for_the_deletion_of_its_user_and_is_written_if_that_fails(
     ids=["user", "queryset"],
 )
 def test_a_deletion_takes_a_log_along_that_was_just_being_written(
-    elsewhere: psycopg.Connection, delete: Callable[[User], object]
+    other_session: psycopg.Connection, delete: Callable[[User], object]
 ) -> None:
     user = User.objects.create_user("alice")
-    elsewhere.execute("INSERT INTO user_logs (user_id, job_id) VALUES (%s, 1)", [user.pk])
+    other_session.execute("INSERT INTO user_logs (user_id, job_id) VALUES (%s, 1)", [user.pk])
     thread, results = in_background(lambda: delete(user))
-    wait_for(somebody_waits)
-    elsewhere.commit()
+    wait_for(somebody_waits_for_a_lock)
+    other_session.commit()
     thread.join()
     assert not isinstance(results[0], Exception), results
     assert not User.objects.exists()

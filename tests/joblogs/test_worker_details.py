@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from joblogs.models import JobWorker, Worker
-from tests.joblogs.workers import add_worker
+from tests.workers import add_worker
 
 if TYPE_CHECKING:
     from django.test import Client

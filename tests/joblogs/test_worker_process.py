@@ -13,7 +13,7 @@ import pytest
 from accounts.models import User
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 from tests.processes import ROOT
 from tests.waiting import wait_for
 

@@ -18,7 +18,7 @@ from coverage.exceptions import CoverageWarning
 from project.postgres import binaries, talk
 from project.postgres.account import Account
 from tests.processes import ROOT
-from tests.project.conftest import needs_proc, needs_root
+from tests.requirements import needs_proc, needs_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.project.conftest import environment
+from tests.checkouts import environment
 
 if TYPE_CHECKING:
-    from tests.project.conftest import Checkout
+    from tests.checkouts import Checkout
 
 
 @pytest.fixture

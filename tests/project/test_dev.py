@@ -16,7 +16,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.project.conftest import Checkout, discard, environment, needs_proc, processes_in
+from tests.checkouts import Checkout, environment, processes_in
+from tests.ports import free_port
+from tests.requirements import needs_proc
+from tests.servers import discard
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -74,13 +77,6 @@ class Dev:
     def end(self, signal_number: int) -> int:
         self.process.send_signal(signal_number)
         return self.process.wait(timeout=30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 import time
@@ -15,6 +14,7 @@ import pytest
 from django.db import connection
 
 from tests.processes import WebServer, database_url
+from tests.proxies import FreezingProxy
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -77,68 +77,9 @@ def start_site(tmp_path: Path) -> Iterator[StartSite]:
         assert "Traceback" not in site.log
 
 
-class Proxy:
-    """Stands between a site and PostgreSQL.
-
-    Connections through it can freeze: nothing arrives any more, and nobody is told.
-    """
-
-    def __init__(self, upstream: str) -> None:
-        self.upstream = upstream
-        self.accepted = 0
-        #: Connections freeze when they are asked this.
-        self.unanswered: bytes | None = None
-        self._frozen: set[int] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self.port: int = self._listener.getsockname()[1]
-        self._end, self._ending = socket.socketpair()
-        self._threads: list[threading.Thread] = []
-        self._start(self._accept)
-
-    def freeze(self) -> None:
-        """Freeze the connections that there are; new ones are well."""
-        self._frozen = set(range(self.accepted))
-
-    def _start(self, function: Callable[..., None], *arguments: object) -> None:
-        self._threads.append(threading.Thread(target=function, args=arguments, daemon=True))
-        self._threads[-1].start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                number, self.accepted = self.accepted, self.accepted + 1
-                self._start(self._serve, number, client)
-
-    def _serve(self, number: int, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
-            server.connect(self.upstream)
-            others = {client: server, server: client}
-            while True:
-                readable, _, _ = select.select([*others, self._end], [], [])
-                if self._end in readable:
-                    return
-                for end in readable:
-                    if not (data := end.recv(65_536)):
-                        return
-                    if number in self._frozen or (self.unanswered and self.unanswered in data):
-                        select.select([self._end], [], [])
-                        return
-                    others[end].sendall(data)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._ending.close()
-        for thread in self._threads:
-            thread.join()
-        self._end.close()
-
-
 @pytest.fixture
-def proxy(db: None) -> Iterator[Proxy]:
-    parameters = connection.get_connection_params()
-    proxy = Proxy(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
+def proxy(db: None) -> Iterator[FreezingProxy]:
+    proxy = FreezingProxy()
     yield proxy
     proxy.close()
 
@@ -237,7 +178,7 @@ def test_a_database_that_is_silent_is_not_waited_for_and_not_asked_by_many(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_has_frozen_is_replaced_in_time(
-    start_site: StartSite, proxy: Proxy
+    start_site: StartSite, proxy: FreezingProxy
 ) -> None:
     name = connection.get_connection_params()["dbname"]
     site = start_site(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")
@@ -258,7 +199,7 @@ def test_a_connection_that_has_frozen_is_replaced_in_time(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_pooler_that_lets_in_is_no_answer_of_the_database(
-    start_site: StartSite, proxy: Proxy
+    start_site: StartSite, proxy: FreezingProxy
 ) -> None:
     name = connection.get_connection_params()["dbname"]
     site = start_site(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")

@@ -9,7 +9,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.hashers import MD5PasswordHasher
 
 from accounts.models import User
-from tests.accounts.test_last_superuser import meanwhile
+from tests.meanwhile import meanwhile
 from tests.project.pages import without_token
 
 if TYPE_CHECKING:

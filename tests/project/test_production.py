@@ -17,8 +17,8 @@ from axes.models import AccessAttempt
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 
+from tests.checkouts import environment
 from tests.processes import ROOT, WebServer, database_url
-from tests.project.conftest import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,7 +115,7 @@ class Production(WebServer):
 
     def __init__(self, log: Path, **variables: str) -> None:
         settings = {"DJANGO_SETTINGS_MODULE": "project.settings"}
-        super().__init__(url=database_url(), log=log, **settings, **variables)
+        super().__init__(url=database_url(), log=log, forked=False, **settings, **variables)
 
     def ask(
         self, target: str, headers: dict[str, str], form: dict[str, str] | None = None

@@ -10,19 +10,10 @@ from django.db import OperationalError, connections
 
 from project.postgres.base import DatabaseWrapper
 from project.postgres.errors import DatabaseUnreachable
-from tests.project.conftest import environment
+from tests.checkouts import environment
 
 if TYPE_CHECKING:
-    from tests.project.conftest import Checkout
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    from tests.checkouts import Checkout
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.security.targets import find_targets
 from tests.security.visitors import Visitor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from django.db.models import Model
 
@@ -37,13 +37,6 @@ settings.register_profile(
     "explore", settings.get_profile("gate"), max_examples=5_000, derandomize=False
 )
 settings.load_profile("gate")
-
-MISSING = 999_999_999
-
-
-def assert_none(complaints: Iterable[str]) -> None:
-    found = list(complaints)
-    assert not found, "\n".join(["", *found[:30], f"{len(found)} in all"])
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 
 from tests.security.addresses import all_addresses
-from tests.security.conftest import MISSING, assert_none
 from tests.security.doors import Door, complaints
 from tests.security.entrances import ENTRANCES
+from tests.security.verdicts import assert_none
 from tests.security.visitors import Visitor
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tests.security.entrances import Need
 
     Nearly = Callable[[Need], list[Visitor]]
+
+MISSING = 999_999_999
 
 pytestmark = pytest.mark.django_db
 

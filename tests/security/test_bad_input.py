@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from tests.security import bad_values
 from tests.security.addresses import all_addresses
-from tests.security.conftest import assert_none
 from tests.security.database import store_in_every_text
 from tests.security.targets import encoded
-from tests.security.verdicts import faults
+from tests.security.verdicts import assert_none, faults
 from tests.security.visitors import Visitor
 
 if TYPE_CHECKING:
