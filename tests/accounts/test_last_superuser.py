@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts import rights
 from accounts.models import User
 from joblogs.models import UserLog
 from tests.meanwhile import logged_in, meanwhile
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,8 +197,7 @@ def test_logs_of_those_who_are_held_are_written_meanwhile(
     in_threads: Callable[..., list[BaseException | None]], ada: User, bob: User
 ) -> None:
     def write() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '2s'")
+        execute("SET lock_timeout = '2s'")
         for user in (ada, bob):
             UserLog.objects.write(user_id=user.pk)
 

@@ -16,6 +16,7 @@ from accounts.conflicts import OVERTAKEN
 from accounts.forms import UserCreationForm
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from joblogs.models import Job
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +84,7 @@ def test_logging_in_does_not_depend_on_case(rf: RequestFactory, username: str) -
 
 def test_looking_a_name_up_uses_the_index() -> None:
     User.objects.bulk_create([User(username=f"user{number}") for number in range(2_000)])
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE users")
+    execute("ANALYZE users")
     with connection.execute_wrapper(plan := Plan()):
         User.objects.get_by_natural_key("USER7")
     assert "users_username_lower_key" in plan.text

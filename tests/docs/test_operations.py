@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from uvicorn.main import main as uvicorn
 
@@ -20,6 +19,7 @@ from tests.docs.pages import (
     parser_of,
     start_of,
 )
+from tests.sql import execute
 
 
 def options_of(*command: str) -> set[str]:
@@ -81,5 +81,4 @@ def test_every_file_that_the_page_links_to_is_there() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("statement", blocks("sql"), ids=lambda sql: " ".join(sql.split())[:60])
 def test_postgresql_understands_every_statement_of_the_page(statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
+    execute(statement)

@@ -15,6 +15,7 @@ from project.postgres.binaries import find_installation
 from tests.docs.pages import statement_with
 from tests.jobs import jobs_of
 from tests.processes import WorkerProcess, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
 from tests.workers import add_worker
 
@@ -42,11 +43,11 @@ def restored(server: psycopg.Connection, tmp_path: Path) -> Iterator[psycopg.Con
     programs = find_installation() / "bin"
     waiting, running = (User.objects.create_user(name) for name in ("waiting", "running"))
     assert len(jobs_of(waiting.pk)) == 1
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE id = %s",
-            [add_worker(host="before", pid=7), jobs_of(running.pk)[0].pk],
-        )
+    execute(
+        "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE id = %s",
+        add_worker(host="before", pid=7),
+        jobs_of(running.pk)[0].pk,
+    )
     subprocess.run(
         [programs / "pg_dump", "--format=custom", f"--file={dump}", database_url()], check=True
     )

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection
 from procrastinate.contrib.django import app
 
 from tests.engine.manager import job_ids, manager
 from tests.engine.rescues import Given, rescue_on
 from tests.processes import database_url
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,11 +39,10 @@ def add_many(db: None) -> Callable[..., None]:
     """Insert jobs, as many as the SQL query has rows of a lock, a priority and a queue."""
 
     def insert(query: str) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO procrastinate_jobs (task_name, lock, priority, queue_name)"  # noqa: S608  # our own
-                f" SELECT 'one', * FROM ({query}) AS job"
-            )
+        execute(
+            "INSERT INTO procrastinate_jobs (task_name, lock, priority, queue_name)"  # noqa: S608  # our own
+            f" SELECT 'one', * FROM ({query}) AS job"
+        )
 
     return insert
 

@@ -6,12 +6,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 
 from tests.engine_processes.gate import Gate
 from tests.engine_processes.listener import Listener
 from tests.engine_processes.sessions import count_listening
 from tests.processes import Process, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
 from tests.workers import RESCUES_SOON
 
@@ -29,14 +29,12 @@ def _no_thread_is_left(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _table_of_effects(transactional_db: None) -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TABLE effects (number integer, at timestamptz DEFAULT clock_timestamp(),"
-            " backend integer DEFAULT pg_backend_pid())"
-        )
+    execute(
+        "CREATE TABLE effects (number integer, at timestamptz DEFAULT clock_timestamp(),"
+        " backend integer DEFAULT pg_backend_pid())"
+    )
     yield
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE effects")
+    execute("DROP TABLE effects")
 
 
 @pytest.fixture

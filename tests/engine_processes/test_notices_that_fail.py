@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from joblogs.engine.waking import waker
 from tests.engine_processes.jobs import job
 from tests.processes import Process, database_url
-from tests.sql import elsewhere
+from tests.sql import elsewhere, execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -48,18 +48,14 @@ def test_a_notice_that_cannot_be_sent_is_logged_and_hurts_nobody(
     wait_for(lambda: caplog.text.count(NOT_WOKEN) >= 2)
     levels = {each.levelno for each in caplog.records if NOT_WOKEN in each.getMessage()}
     assert levels == {logging.WARNING}
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
-        assert cursor.fetchone() == (2,)
+    assert execute("SELECT count(*) FROM procrastinate_jobs") == [(2,)]
 
 
 def test_a_connection_that_ends_right_after_the_commit_is_no_error_of_the_user(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            (backend,) = cursor.fetchone()
+        [(backend,)] = execute("SELECT pg_backend_pid()")
         transaction.on_commit(lambda: elsewhere("SELECT pg_terminate_backend(%s)", backend))
         job("note").defer(number=1)
     assert NOT_WOKEN in caplog.text
@@ -83,9 +79,7 @@ def test_the_thread_that_sends_notices_gets_over_the_loss_of_its_connection(
         waker("default").wake(["default"], here=False)
         listener.wait_for("default", jobs=jobs)
 
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT array_agg(pid) FROM pg_stat_activity")
-        [(before,)] = cursor.fetchall()
+    [(before,)] = execute("SELECT array_agg(pid) FROM pg_stat_activity")
     defer_and_tell_by_the_thread(jobs=1)
     of_thread = (
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"

@@ -6,13 +6,14 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from procrastinate.contrib.django import app
 
 from joblogs.models import Job, JobLog
 from tests.engine_processes.jobs import effects, job
 from tests.jobs import have_ended, outcomes
 from tests.processes import Process, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
 from tests.workers import RESCUES_SOON
 
@@ -131,14 +132,11 @@ def test_two_jobs_on_their_last_chance_do_not_run_at_the_same_time_in_a_worker(
 
 def lose_twice(*job_ids: int) -> None:
     """Have jobs on record as lost with two workers."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET attempts = 2 WHERE id = ANY (%s)", [list(job_ids)]
-        )
-        cursor.execute(
-            "INSERT INTO job_logs (job_id, attempt, task_name, queue_name, worker, started_at,"
-            "   finished_at, outcome, error_class, error_message, traceback)"
-            " SELECT job_id, attempt, 'note', 'default', 'it', now(), now(), 'lost', '', '', ''"
-            "   FROM unnest(%s::bigint[]) AS job (job_id), generate_series(1, 2) AS attempt",
-            [list(job_ids)],
-        )
+    execute("UPDATE procrastinate_jobs SET attempts = 2 WHERE id = ANY (%s)", list(job_ids))
+    execute(
+        "INSERT INTO job_logs (job_id, attempt, task_name, queue_name, worker, started_at,"
+        "   finished_at, outcome, error_class, error_message, traceback)"
+        " SELECT job_id, attempt, 'note', 'default', 'it', now(), now(), 'lost', '', '', ''"
+        "   FROM unnest(%s::bigint[]) AS job (job_id), generate_series(1, 2) AS attempt",
+        list(job_ids),
+    )

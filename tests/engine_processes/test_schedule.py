@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from tests.engine_processes.jobs import effects, job
+from tests.sql import execute
 from tests.waiting import wait_for
 from tests.workers import SELDOM
 
@@ -34,9 +34,7 @@ def defer_in(seconds: float, task: str = "note", *, number: int = 1, **options: 
 def began(number: int) -> datetime:
     """Return when this effect was there, by the database's clock."""
     wait_for(lambda: number in effects())
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT at FROM effects WHERE number = %s", [number])
-        [(at,)] = cursor.fetchall()
+    [(at,)] = execute("SELECT at FROM effects WHERE number = %s", number)
     moment: datetime = at
     return moment
 
@@ -88,9 +86,7 @@ def test_a_retry_starts_in_time(start: Callable[..., Process]) -> None:
     start(*SELDOM, "-q", "default")
     job("note_a_second_later").defer(number=1)
     began(1)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT scheduled_at FROM procrastinate_jobs WHERE attempts > 0")
-        [(due,)] = cursor.fetchall()
+    [(due,)] = execute("SELECT scheduled_at FROM procrastinate_jobs WHERE attempts > 0")
     assert due <= began(1) < due + IN_TIME
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 
 from joblogs.models import Job, JobLog, Worker
 from tests.engine_processes.gate import AT_ITS_END
 from tests.engine_processes.jobs import counted_outcomes, effects, job, states
 from tests.engine_processes.sessions import terminate
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def die_at(gate: Gate, start: Callable[..., Process], task: str, step: str) -> d
 
 def are_through(backends: Iterable[int]) -> bool:
     """Tell whether PostgreSQL is through with what these were doing."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_stat_activity WHERE pid = ANY(%s)", [list(backends)])
-        return cursor.fetchone() is None
+    return not execute("SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s)", list(backends))
 
 
 def assert_that_each_was_lost_and_then_done_once() -> None:

@@ -18,6 +18,7 @@ from tests.engine_processes.jobs import effects
 from tests.pgbouncer import PgBouncer
 from tests.processes import database_url
 from tests.requirements import needs_pgbouncer
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -34,12 +35,6 @@ def _session_of_its_own(transactional_db: None) -> Iterator[None]:
     connection.close()
     yield
     connection.close()
-
-
-def execute(query: str) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        return [row[0] for row in cursor.fetchall()] if cursor.description else []
 
 
 def timeout() -> str:
@@ -177,7 +172,7 @@ def test_what_has_to_come_first_in_a_transaction_still_can() -> None:
         execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
         return execute("SHOW transaction_isolation")
 
-    assert time_limit(LONG)(work)() == ["serializable"]
+    assert time_limit(LONG)(work)() == [("serializable",)]
 
 
 def test_work_whose_time_is_up_is_rolled_back_to_its_savepoint() -> None:
@@ -206,7 +201,7 @@ def test_a_statement_is_limited_after_a_rollback_took_the_time_out_along() -> No
 
 
 def test_a_connection_that_is_lost_is_told_of_as_ever() -> None:
-    [backend] = execute("SELECT pg_backend_pid()")
+    [(backend,)] = execute("SELECT pg_backend_pid()")
     with psycopg.connect(database_url(), autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, 10000)", [backend])
     with pytest.raises(OperationalError):
@@ -237,7 +232,7 @@ def test_a_connection_on_which_the_time_out_would_stay_is_closed(
     with pytest.raises(DataError):
         work()
     assert "A connection is closed that keeps its statement_timeout" in caplog.text
-    assert (execute("SELECT 1"), timeout()) == ([1], "0")
+    assert (execute("SELECT 1"), timeout()) == ([(1,)], "0")
 
 
 def test_a_connection_is_watched_that_opens_while_others_watch_it() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 
 from joblogs.models import Job
 from tests.engine_processes.jobs import counted_outcomes, effects, job
+from tests.sql import execute
 from tests.waiting import wait_for
 from tests.workers import SELDOM
 
@@ -58,11 +58,11 @@ def test_a_job_retried_by_a_person_wakes_its_worker(start: Callable[..., Process
 
 def leave_behind_by_a_dead_worker(pk: int, *, abort_requested: bool = False) -> None:
     """Make a job look as if its worker had died, and its row been deleted."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET status = 'doing', abort_requested = %s WHERE id = %s",
-            [abort_requested, pk],
-        )
+    execute(
+        "UPDATE procrastinate_jobs SET status = 'doing', abort_requested = %s WHERE id = %s",
+        abort_requested,
+        pk,
+    )
 
 
 def test_a_rescued_job_wakes_the_worker_of_its_queue(

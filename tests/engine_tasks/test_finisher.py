@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from django.db import connection
 
 from joblogs.models import Job, JobLog
 from tests.jobs import outcomes
 from tests.processes import database_url
-from tests.sql import elsewhere, transactions_of
+from tests.sql import elsewhere, execute, transactions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,9 +70,7 @@ def test_a_job_that_ends_alone_is_written_down_at_once(
     pk = task(lambda: None).defer()
     run_worker(until=lambda: outcomes(pk))
     log = JobLog.objects.get()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT max(at) FROM procrastinate_events WHERE type = 'succeeded'")
-        [(written_at,)] = cursor.fetchall()
+    [(written_at,)] = execute("SELECT max(at) FROM procrastinate_events WHERE type = 'succeeded'")
     assert (written_at - log.finished_at).total_seconds() < 0.5
 
 

@@ -20,6 +20,7 @@ from joblogs.engine.sessions import NoAnswerError
 from joblogs.models import Job, JobLog, JobWorker
 from tests.jobs import outcomes, statuses
 from tests.proxies import SilentProxy, led_through
+from tests.sql import execute
 from tests.waiting import wait_for
 from tests.workers import SOON, give_to_a_worker
 
@@ -202,8 +203,7 @@ def test_a_batch_that_waits_for_a_lost_answer_is_freed_and_done_exactly_once(
 
 
 def take_its_time() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(2)")  # six looks
+    execute("SELECT pg_sleep(2)")  # six looks
 
 
 def listen() -> None:
@@ -257,5 +257,4 @@ def test_a_connection_that_is_taken_from_a_pool_again_and_again_is_watched_once(
         # More often than functions can be nested.
         for _ in range(1_100):
             connection_created.send(sender=type(connection), connection=connection)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        execute("SELECT 1")

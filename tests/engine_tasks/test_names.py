@@ -7,10 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 
 from tests.jobs import outcomes
 from tests.proxies import Proxy, led_through
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -53,11 +53,10 @@ def test_a_worker_goes_on_when_the_name_of_its_server_is_known_again(
     def until() -> bool:
         wait_for(lambda: outcomes(jobs[0]))
         is_known.clear()
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         jobs.append(working.defer())
         wait_for(lambda: any(line.startswith(AWAY) for line in warnings()))
         assert outcomes(jobs[1]) == []

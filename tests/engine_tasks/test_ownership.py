@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from joblogs.engine.batch import transactional
 from joblogs.models import Job, JobLog, JobQueue
 from tests.jobs import outcomes
-from tests.sql import elsewhere
+from tests.sql import elsewhere, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -253,8 +252,7 @@ def test_a_job_whose_connection_breaks_again_and_again_fails_by_its_rule(
     def work() -> None:
         ran.append(1)
         Group.objects.create(name="a group")
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     pk = task(work, retry=RetryStrategy(max_attempts=5, wait=3_600)).defer()
     run_jobs()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 
 from joblogs.models import Job
 from joblogs.tasks import create_user_log
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,13 +29,12 @@ def make_job(db: None) -> Callable[..., Job]:
         attempts = options.pop("attempts", 0)
         pk = create_user_log.configure(**options, task_kwargs=args or {"user_id": 1}).defer()
         if status != "todo":
-            with connection.cursor() as cursor:
-                # The triggers note what they note when a worker does it.
-                cursor.execute(
-                    "UPDATE procrastinate_jobs"
-                    "   SET status = %s, abort_requested = %s, attempts = %s WHERE id = %s",
-                    [status, abort_requested, attempts, pk],
-                )
+            # The triggers note what they note when a worker does it.
+            execute(
+                "UPDATE procrastinate_jobs"
+                "   SET status = %s, abort_requested = %s, attempts = %s WHERE id = %s",
+                *(status, abort_requested, attempts, pk),
+            )
         job: Job = Job.objects.get(pk=pk)
         return job
 

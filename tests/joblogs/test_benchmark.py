@@ -23,6 +23,7 @@ from joblogs.benchmark.server import SQL, BenchmarkError, Server
 from joblogs.models import Job
 from project.postgres.binaries import find_installation
 from tests.processes import Process, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -53,9 +54,8 @@ def benchmark(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., 
 
 
 def databases() -> set[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'joblogs_benchmark%'")
-        return {name for (name,) in cursor.fetchall()}
+    rows = execute("SELECT datname FROM pg_database WHERE datname LIKE 'joblogs_benchmark%'")
+    return {name for (name,) in rows}
 
 
 def statements(*scripts: str) -> list[str]:

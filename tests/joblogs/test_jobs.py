@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -18,6 +18,7 @@ from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
 from tests.jobs import jobs_of
 from tests.processes import database_url
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,9 +41,8 @@ def test_a_job_that_runs_twice_writes_one_log(run_jobs: Callable[..., None]) -> 
     user = User.objects.create_user("alice")
     run_jobs()
     [job] = jobs_of(user.pk)
-    with connection.cursor() as cursor:
-        # As after a crash between the log and the job's end.
-        cursor.execute("UPDATE procrastinate_jobs SET status = 'todo' WHERE id = %s", [job.pk])
+    # As after a crash between the log and the job's end.
+    execute("UPDATE procrastinate_jobs SET status = 'todo' WHERE id = %s", job.pk)
     run_jobs()
     assert jobs_of(user.pk)[0].attempts == 2
     assert UserLog.objects.get().job_id == job.pk
@@ -80,12 +80,11 @@ def test_the_line_says_how_long_a_job_was_ready_not_how_long_it_was_planned(
 ) -> None:
     user = User.objects.create_user("alice")
     now = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_events SET at = %s; UPDATE procrastinate_jobs"
-            " SET scheduled_at = %s",
-            [now - timedelta(hours=2), now - timedelta(hours=1)],
-        )
+    execute(
+        "UPDATE procrastinate_events SET at = %s; UPDATE procrastinate_jobs SET scheduled_at = %s",
+        now - timedelta(hours=2),
+        now - timedelta(hours=1),
+    )
     create_user_log.defer(user_id=user.pk)
     run_jobs()
     waits = [
@@ -113,8 +112,7 @@ def test_a_failing_job_is_retried_later_and_later_then_stays_failed(
         job = Job.objects.get(pk=job_id)
         if job.scheduled_at and job.status == "todo":
             waits.append((job.scheduled_at - started).total_seconds())
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL")
+        execute("UPDATE procrastinate_jobs SET scheduled_at = NULL")
 
     first, second = waits
     assert 1.5 <= first <= 4
@@ -209,8 +207,7 @@ def test_an_asynchronous_task_creates_users_with_their_jobs_too(
 def test_one_job_is_found_by_its_user_through_an_index_among_many() -> None:
     User.objects.bulk_create([User(username=f"user{number}") for number in range(3_000)])
     user = User.objects.latest("id")
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE procrastinate_jobs")
+    execute("ANALYZE procrastinate_jobs")
     plan = Job.objects.about_user(user.pk).explain()
     assert "joblogs_jobs_about_user_idx" in plan
     assert [job.args for job in Job.objects.about_user(user.pk)] == [{"user_id": user.pk}]

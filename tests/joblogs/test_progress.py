@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -16,6 +15,7 @@ from joblogs.models import Job, UserLog
 from joblogs.progress import SHOWN_LOGS, duration
 from joblogs.tasks import create_user_log
 from tests.jobs import jobs_of
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,8 +143,7 @@ def test_the_latest_logs_of_a_user_are_found_through_an_index(alice: User) -> No
     UserLog.objects.bulk_create(
         [UserLog(user=user, job_id=job_id) for user in [alice, *others] for job_id in range(20)]
     )
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE user_logs")
+    execute("ANALYZE user_logs")
     plan = UserLog.objects.filter(user=alice)[:SHOWN_LOGS].explain()
     assert "user_logs_of_user_idx" in plan
     assert "Sort" not in plan

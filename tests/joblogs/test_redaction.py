@@ -7,12 +7,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from procrastinate.contrib.django import app
 
 from joblogs.engine.immediate import run_now
 from joblogs.models import Job, JobLog
 from joblogs.redaction import MASK, call_string, is_secret, redact
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,11 +157,11 @@ def test_pages_show_jobs_whose_arguments_are_nested_deeply(
     as_administrator: Client, make_job: Callable[..., Job]
 ) -> None:
     job = make_job("failed")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET args = %s WHERE id = %s",
-            [json.dumps({"note": "on top", "inner": nested(700)}), job.pk],
-        )
+    execute(
+        "UPDATE procrastinate_jobs SET args = %s WHERE id = %s",
+        json.dumps({"note": "on top", "inner": nested(700)}),
+        job.pk,
+    )
     for url in ("/admin/joblogs/job/", f"/admin/joblogs/job/{job.pk}/change/"):
         page = as_administrator.get(url).content.decode()
         assert "on top" in page

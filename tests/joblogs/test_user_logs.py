@@ -12,7 +12,7 @@ from django.db import DataError, connection, transaction
 from accounts.models import User
 from joblogs.models import UserLog
 from tests.processes import database_url
-from tests.sql import somebody_waits_for_a_lock
+from tests.sql import execute, somebody_waits_for_a_lock
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def test_a_log_names_itself_and_its_user() -> None:
 def test_deleting_users_in_sql_deletes_their_logs() -> None:
     user = User.objects.create_user("alice")
     UserLog.objects.write(user_id=user.pk)
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM users WHERE id = %s", [user.pk])
+    execute("DELETE FROM users WHERE id = %s", user.pk)
     assert not UserLog.objects.exists()
 
 

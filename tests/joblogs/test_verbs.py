@@ -14,7 +14,7 @@ from joblogs.models import Job, JobQuerySet, UserLog
 from joblogs.tasks import create_user_log
 from joblogs.verbs import RETRY, VERBS
 from tests.jobs import events
-from tests.sql import somebody_waits_for_a_lock
+from tests.sql import execute, somebody_waits_for_a_lock
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -99,12 +99,11 @@ def test_a_retried_job_is_due_at_once_with_its_attempts_counted_once(
 
 def test_a_retried_job_belongs_to_no_worker(make_job: Callable[..., Job]) -> None:
     job = make_job("failed")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET worker_id ="
-            " (SELECT worker_id FROM procrastinate_register_worker_v1()) WHERE id = %s",
-            [job.pk],
-        )
+    execute(
+        "UPDATE procrastinate_jobs SET worker_id ="
+        " (SELECT worker_id FROM procrastinate_register_worker_v1()) WHERE id = %s",
+        job.pk,
+    )
     assert Job.objects.get(pk=job.pk).worker_id is not None
     just(job).retry()
     assert Job.objects.get(pk=job.pk).worker_id is None
@@ -199,12 +198,11 @@ def test_a_deleted_job_goes_with_its_events_and_leaves_what_others_know(
 ) -> None:
     job = make_job("succeeded")
     UserLog.objects.write(user_id=administrator.pk, job_id=job.pk)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)"
-            " VALUES ('tick', 60, %s)",
-            [job.pk],
-        )
+    execute(
+        "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)"
+        " VALUES ('tick', 60, %s)",
+        job.pk,
+    )
     assert just(job).delete_ended().jobs == [job]
     assert not Job.objects.filter(pk=job.pk).exists()
     assert events(job.pk) == []

@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
-from django.db import connection
 
 from tests.checkouts import environment
 from tests.processes import ROOT, WebServer, database_url
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -254,13 +254,11 @@ def test_an_error_of_ours_is_in_the_log_and_not_on_the_page(
     start: Callable[..., Production], looker: User
 ) -> None:
     site = start(HTTPS="false")
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE django_session RENAME TO hidden")
+    execute("ALTER TABLE django_session RENAME TO hidden")
     try:
         answer = site.ask("/users/", {"Cookie": "sessionid=abcdefghijklmnopqrstuvwxyz012345"})
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE hidden RENAME TO django_session")
+        execute("ALTER TABLE hidden RENAME TO django_session")
     assert answer.status == 500
     assert "django_session" not in answer.page
     assert "relation" not in answer.page

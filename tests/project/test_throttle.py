@@ -10,13 +10,13 @@ from axes.models import AccessAttempt
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.management import call_command
-from django.db import connection
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
 from project.throttle import DELETED_AT_ONCE, counted_address
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,9 +194,7 @@ def test_nothing_that_was_typed_is_kept_but_the_name_of_a_user(
     form = {"username": name, "password": "hunter2", "passwort": "hunter2", "next": "/hunter2/"}
     headers = {"User-Agent": "hunter2", "Accept": "hunter2"}
     Client().post("/login/?password=hunter2", form, headers=headers)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT row_to_json(a)::text FROM axes_accessattempt a")
-        ((row,),) = cursor.fetchall()
+    ((row,),) = execute("SELECT row_to_json(a)::text FROM axes_accessattempt a")
     for text in (row, caplog.text):
         assert "hunter2" not in text
         assert "secret" not in text
@@ -257,13 +255,12 @@ def test_the_oldest_of_them_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_they_are_found_by_an_index() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(
-            "EXPLAIN SELECT id FROM axes_accessattempt WHERE attempt_time <= now()"
-            " ORDER BY attempt_time LIMIT 100"
-        )
-        assert "project_login_attempts_idx" in str(cursor.fetchall())
+    execute("SET LOCAL enable_seqscan = off")
+    plan = execute(
+        "EXPLAIN SELECT id FROM axes_accessattempt WHERE attempt_time <= now()"
+        " ORDER BY attempt_time LIMIT 100"
+    )
+    assert "project_login_attempts_idx" in str(plan)
 
 
 @pytest.mark.parametrize(
