@@ -25,11 +25,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NEW_USER = {"username": "alice", "usable_password": "false"}
 
 
-@pytest.fixture
-def group(db: None) -> Group:
-    return Group.objects.create(name="group")
-
-
 def told(client: Client, answer: Any) -> list[str]:
     """Return all that the page says to which the answer leads."""
     assert answer.status_code == 302

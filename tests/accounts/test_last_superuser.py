@@ -140,17 +140,21 @@ def test_who_loses_their_rights_while_they_wait_changes_nothing(
     assert is_in_charge(ada)
 
 
-@pytest.mark.parametrize("way", ["delete", "deactivate", "take the password"])
-def test_who_is_promoted_meanwhile_is_not_managed_any_more(
-    staff: Callable[..., User], way: str
-) -> None:
+def act_while_promoted(staff: Callable[..., User], way: str, account: User) -> Any:
+    """Return the answer to somebody who manages an account that is made a superuser meanwhile."""
     client = logged_in(staff("accounts.change_user", "accounts.delete_user"))
-    alice = User.objects.create_user("alice", password="password")
 
     def promote() -> None:
-        User.objects.filter(pk=alice.pk).update(is_superuser=True)
+        User.objects.filter(pk=account.pk).update(is_superuser=True)
 
-    answer = meanwhile(lambda: act(client, way, alice), promote, alice)
+    return meanwhile(lambda: act(client, way, account), promote, account)
+
+
+@pytest.mark.parametrize("way", ["delete", "deactivate", "take the password"])
+def test_who_is_promoted_meanwhile_is_not_managed_any_more(
+    staff: Callable[..., User], alice: User, way: str
+) -> None:
+    answer = act_while_promoted(staff, way, alice)
     assert answer.status_code == 403
     assert "alice has rights that you do not have." in answer.content.decode()
     assert is_in_charge(alice)
@@ -158,15 +162,9 @@ def test_who_is_promoted_meanwhile_is_not_managed_any_more(
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "admin" in way or "action" in way])
 def test_who_is_promoted_meanwhile_is_not_managed_in_the_admin_any_more(
-    staff: Callable[..., User], way: str
+    staff: Callable[..., User], alice: User, way: str
 ) -> None:
-    client = logged_in(staff("accounts.change_user", "accounts.delete_user"))
-    alice = User.objects.create_user("alice", password="password")
-
-    def promote() -> None:
-        User.objects.filter(pk=alice.pk).update(is_superuser=True)
-
-    assert meanwhile(lambda: act(client, way, alice), promote, alice).status_code == 403
+    assert act_while_promoted(staff, way, alice).status_code == 403
     assert is_in_charge(alice)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.contrib.auth.models import Group
 
 from accounts import rights
 from accounts.admin import UserAdmin
@@ -16,6 +15,7 @@ from tests.permissions import permission
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.contrib.auth.models import Group
     from django.test import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,11 +30,6 @@ WAYS = {
 @pytest.fixture
 def manager(staff: Callable[..., User]) -> User:
     return staff("auth.view_group", "auth.change_group", "auth.delete_group")
-
-
-@pytest.fixture
-def group(db: None) -> Group:
-    return Group.objects.create(name="group")
 
 
 def act(client: Client, way: str, group: Group) -> object:

@@ -62,12 +62,6 @@ def manager(staff: Callable[..., User]) -> User:
 
 
 @pytest.fixture
-def as_manager(client: Client, manager: User) -> Client:
-    client.force_login(manager)
-    return client
-
-
-@pytest.fixture
 def alice(db: None) -> User:
     return User.objects.create_user("alice", password="password", is_staff=True)
 

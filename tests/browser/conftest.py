@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from tests.processes import WebServer
 
+# So that its assertions tell what they have seen.
+pytest.register_assert_rewrite("tests.browser.pages")
+
 TELL_OF_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`${event.violatedDirective} forbids ${event.blockedURI} ${event.sample}`))

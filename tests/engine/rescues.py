@@ -40,7 +40,7 @@ def tell(worker: int, *, seconds_ago: float) -> None:
     )
 
 
-def states(*jobs: int) -> list[tuple[str, int]]:
+def standings(*jobs: int) -> list[tuple[str, int]]:
     """Return the status and the count of attempts of each of these jobs."""
     rows = Job.objects.in_bulk(jobs)
     return [(rows[job].status, rows[job].attempts) for job in jobs]

@@ -11,7 +11,7 @@ from procrastinate.contrib.django import app
 
 from joblogs.models import Job, JobLog, JobWorker, Worker
 from tests.engine.manager import manager
-from tests.engine.rescues import Given, rescue_on, states, tell
+from tests.engine.rescues import Given, rescue_on, standings, tell
 from tests.jobs import lost
 from tests.sql import execute
 from tests.workers import give_to_a_worker
@@ -45,13 +45,13 @@ def test_each_job_of_a_dead_worker_is_given_back_on_its_own(
         [given] = rescue()
         assert (given.worker, given.jobs) == ("there:42", 3)
         assert sorted(given.ended) == sorted([twin, to_be_aborted])
-        assert states(fine, twin, to_be_aborted) == [("todo", 1), ("failed", 1), ("aborted", 1)]
+        assert standings(fine, twin, to_be_aborted) == [("todo", 1), ("failed", 1), ("aborted", 1)]
         # It is left for the next time, and the worker with it.
-        assert states(locked) == [("doing", 0)]
+        assert standings(locked) == [("doing", 0)]
         assert Worker.objects.filter(pk=worker).exists()
         assert rescue() == [("there:42", 0, [])]
     assert rescue() == [("there:42", 1, [])]
-    assert states(locked) == [("todo", 1)]
+    assert standings(locked) == [("todo", 1)]
     assert [lost(job) for job in (fine, twin, to_be_aborted, locked)] == [[1]] * 4
     assert set(JobLog.objects.values_list("worker", "error_class")) == {
         ("there:42", "joblogs.WorkerDied")
@@ -70,7 +70,7 @@ def test_who_rescues_leaves_alone_what_another_is_rescuing(
         assert [given.jobs for given in rescue_on(first, (orphan, 0))] == [1, 1]
         assert rescue((orphan, 0)) == []
     assert rescue((orphan, 0)) == []
-    assert states(job, orphan) == [("todo", 1)] * 2
+    assert standings(job, orphan) == [("todo", 1)] * 2
     assert [lost(job), lost(orphan)] == [[1], [1]]
 
 
@@ -90,7 +90,7 @@ def test_rescuers_at_the_same_time_give_back_each_job_once(
 
     assert in_threads(*[work] * 3) == [None] * 3
     assert sum(each.jobs for each in given) == 200
-    assert set(states(*jobs)) == {("todo", 1)}
+    assert set(standings(*jobs)) == {("todo", 1)}
     assert sorted(JobLog.objects.values_list("job_id", "attempt")) == [(job, 1) for job in jobs]
 
 
@@ -107,7 +107,7 @@ def test_a_rescue_that_dies_halfway_leaves_the_rest_to_the_next_one(
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [dying.info.backend_pid])
     assert Job.objects.filter(status="doing").count() == 1_500
     assert [[given.jobs for given in rescue()] for _ in range(3)] == [[1_000], [500], []]
-    assert set(states(*jobs)) == {("todo", 1)}
+    assert set(standings(*jobs)) == {("todo", 1)}
     assert sorted(JobLog.objects.values_list("job_id", "attempt")) == [(job, 1) for job in jobs]
 
 
@@ -123,7 +123,7 @@ def test_a_worker_whose_lock_is_held_keeps_its_row_and_its_jobs_whatever_its_hea
         # As a stock worker does when it starts.
         assert async_to_sync(manager().prune_stalled_workers)(20) == []
         assert Worker.objects.get().pk == living
-        assert states(kept) == [("doing", 0)]
+        assert standings(kept) == [("doing", 0)]
         assert Job.objects.get(pk=kept).worker_id == living
         its_session.execute("SELECT pg_advisory_unlock_all()")
     assert async_to_sync(manager().prune_stalled_workers)(20) == [living]
@@ -153,8 +153,8 @@ def test_a_job_of_nobody_is_given_back_only_as_it_was_seen(
     execute("UPDATE procrastinate_jobs SET worker_id = %s WHERE id = %s", worker, taken_back)
     seen = [(job, 0) for job in (orphan, run_since, taken_back, ended)]
     assert rescue(*seen) == [(None, 1, [])]
-    assert states(orphan, run_since, taken_back) == [("todo", 1), ("doing", 1), ("doing", 0)]
-    assert states(ended) == [("failed", 0)]
+    assert standings(orphan, run_since, taken_back) == [("todo", 1), ("doing", 1), ("doing", 0)]
+    assert standings(ended) == [("failed", 0)]
     assert list(JobLog.objects.values_list("job_id", "worker")) == [(orphan, "unknown")]
 
 
@@ -174,10 +174,10 @@ def test_a_job_fails_at_its_last_death_and_runs_once_more_for_each_retry_by_hand
 ) -> None:
     job = add()
     for death in range(1, deaths + 1):
-        assert states(job) == [("todo", death - 1)]
+        assert standings(job) == [("todo", death - 1)]
         give_to_a_worker(job)
         assert [given.ended for given in rescue(deaths=deaths)] == [[job] * (death == deaths)]
-    assert states(job) == [("failed", deaths)]
+    assert standings(job) == [("failed", deaths)]
     assert "not tried again" in JobLog.objects.get(job_id=job, attempt=deaths).error_message
     assert fetch() == []
 
@@ -185,13 +185,13 @@ def test_a_job_fails_at_its_last_death_and_runs_once_more_for_each_retry_by_hand
     assert fetch() == [[job]]
     give_to_a_worker(job)
     assert [given.ended for given in rescue(deaths=deaths)] == [[job]]
-    assert states(job) == [("failed", deaths + 1)]
+    assert standings(job) == [("failed", deaths + 1)]
     assert lost(job) == list(range(1, deaths + 2))
 
     app.job_manager.retry_job_by_id(job, timezone.now())
     assert fetch() == [[job]]
     end(job, attempts=deaths + 1)
-    assert states(job) == [("succeeded", deaths + 2)]
+    assert standings(job) == [("succeeded", deaths + 2)]
 
 
 def test_attempts_that_failed_or_are_of_an_earlier_job_with_the_same_id_are_no_deaths(
@@ -209,7 +209,7 @@ def test_attempts_that_failed_or_are_of_an_earlier_job_with_the_same_id_are_no_d
     execute("UPDATE procrastinate_jobs SET attempts = 5 WHERE id = %s", job)
     give_to_a_worker(job)
     assert [given.ended for given in rescue(deaths=2)] == [[]]
-    assert states(job) == [("todo", 6)]
+    assert standings(job) == [("todo", 6)]
     # Those of this job are: the attempt that is just lost for a second time, as it were, is one.
     give_to_a_worker(job)
     assert [given.ended for given in rescue(deaths=2)] == [[job]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from joblogs.models import JobWorker
-from tests.engine.rescues import states
+from tests.engine.rescues import standings
 from tests.sql import execute
 from tests.workers import give_to_a_worker
 
@@ -44,7 +44,7 @@ def test_a_job_that_cannot_be_given_back_keeps_no_other_one(
     others = [add(), add()]
     worker = give_to_a_worker(others[0], refused, others[1])
     assert rescue() == [(f"worker {worker}", 2, [])]
-    assert states(*others, refused) == [("todo", 1), ("todo", 1), ("doing", 0)]
+    assert standings(*others, refused) == [("todo", 1), ("todo", 1), ("doing", 0)]
 
 
 def test_a_worker_with_an_id_of_before_is_not_taken_for_that_one() -> None:

@@ -60,26 +60,26 @@ def test_a_job_that_was_there_before_its_worker_starts_in_time(
     assert due <= began(1) < due + IN_TIME
 
 
+def assert_that_both_start_in_time() -> None:
+    """Defer a job for later, then one of another queue for sooner."""
+    job("note").defer(number=0)
+    began(0)
+    later = defer_in(2.5, number=2)
+    earlier = defer_in(1, number=1, queue="low", priority=-5, lock="some lock")
+    assert earlier <= began(1) < earlier + IN_TIME
+    assert later <= began(2) < later + IN_TIME
+
+
 def test_an_earlier_job_that_is_deferred_later_starts_in_time_and_the_later_one_too(
     start: Callable[..., Process],
 ) -> None:
     start(*SELDOM, "-q", "default,low")
-    job("note").defer(number=0)
-    began(0)
-    later = defer_in(2.5, number=2)
-    earlier = defer_in(1, number=1, queue="low", priority=-5, lock="some lock")
-    assert earlier <= began(1) < earlier + IN_TIME
-    assert later <= began(2) < later + IN_TIME
+    assert_that_both_start_in_time()
 
 
 def test_a_worker_of_all_queues_starts_jobs_in_time(start: Callable[..., Process]) -> None:
     start(*SELDOM)
-    job("note").defer(number=0)
-    began(0)
-    later = defer_in(2.5, number=2)
-    earlier = defer_in(1, number=1, queue="low", priority=-5, lock="some lock")
-    assert earlier <= began(1) < earlier + IN_TIME
-    assert later <= began(2) < later + IN_TIME
+    assert_that_both_start_in_time()
 
 
 def test_a_retry_starts_in_time(start: Callable[..., Process]) -> None:

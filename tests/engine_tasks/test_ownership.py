@@ -42,7 +42,7 @@ TAKE = {
 taken_away = pytest.mark.parametrize("how", TAKE)
 
 
-def row_of(job_id: int) -> list[dict[str, Any]]:
+def rows_of(job_id: int) -> list[dict[str, Any]]:
     return list(Job.objects.filter(pk=job_id).values())
 
 
@@ -77,9 +77,9 @@ def test_the_end_of_a_job_that_was_taken_away_changes_nothing(
     assert ran == [pk]
     assert JobLog.objects.count() == 0
     if how == "deleted":
-        assert row_of(pk) == []
+        assert rows_of(pk) == []
     else:
-        [row] = row_of(pk)
+        [row] = rows_of(pk)
         assert row["status"] == ("todo" if how == "rescued" else "doing")
         assert row["attempts"] == (how != "with another worker")
         assert (row["worker_id"] is not None) == (how == "with another worker")
@@ -168,9 +168,9 @@ def test_an_end_that_is_written_twice_is_written_once(
     assert verdicts == [{}, {pk: "repeated"}]
     assert outcomes(pk) == [(1, "failed")]
     if delete and status != "todo":
-        assert row_of(pk) == []
+        assert rows_of(pk) == []
     else:
-        [row] = row_of(pk)
+        [row] = rows_of(pk)
         assert (row["status"], row["attempts"], row["worker_id"]) == (status, 1, None)
 
 
@@ -189,7 +189,7 @@ def test_a_job_that_has_ended_belongs_to_no_worker(
     def look() -> bool:
         # While the worker is there: jobs of one that left belong to nobody anyway.
         if outcomes(pk):
-            ended.extend(row_of(pk))
+            ended.extend(rows_of(pk))
         return bool(ended)
 
     pk = task(work, retry=RetryStrategy(wait=3_600) if end == "todo" else False).defer()
@@ -217,7 +217,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up_before_anything_runs_again(
     assert calls == [[0, 1, 2]] * (1 if deliver else 2)
     assert JobQueue.objects.count() == 3
     assert [outcomes(pk) for pk in job_ids] == [[(1, "succeeded")]] * 3
-    assert [row_of(pk)[0]["attempts"] for pk in job_ids] == [1] * 3
+    assert [rows_of(pk)[0]["attempts"] for pk in job_ids] == [1] * 3
 
 
 @pytest.mark.parametrize("deliver", [True, False], ids=["committed", "not committed"])
@@ -239,7 +239,7 @@ def test_a_job_whose_end_is_sent_and_not_answered_ends_once(
     assert proxy.cuts == 0
     assert ran == [1]
     assert outcomes(pk) == [(1, "succeeded")]
-    assert row_of(pk)[0]["attempts"] == 1
+    assert rows_of(pk)[0]["attempts"] == 1
     assert len(lines("tests.work")) == 1
 
 
@@ -258,6 +258,6 @@ def test_a_job_whose_connection_breaks_again_and_again_fails_by_its_rule(
     run_jobs()
     assert not Group.objects.exists()
     assert outcomes(pk) == [(1, "failed")]
-    [row] = row_of(pk)
+    [row] = rows_of(pk)
     assert (row["status"], row["attempts"]) == ("todo", 1)
     assert len(ran) == 3

@@ -41,7 +41,7 @@ def unregister() -> int:
     return int(worker)
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+def all_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what was warned of, by whichever logger."""
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
@@ -91,7 +91,7 @@ def test_a_worker_whose_row_is_gone_registers_again_and_ends_its_jobs_once(
     assert JobQueue.objects.count() == 1
     if kind == "ordinary" or options == SOON:
         assert calls == [1]
-    assert warnings(caplog) == ["Somebody took this worker for dead: it has registered again."]
+    assert all_warnings(caplog) == ["Somebody took this worker for dead: it has registered again."]
 
 
 def test_a_worker_whose_row_is_gone_takes_the_next_job(task: Register, run_worker: Run) -> None:
@@ -138,7 +138,7 @@ def test_jobs_are_given_back_some_at_a_time_and_all_at_one_look(
     logs = JobLog.objects.filter(outcome="lost", attempt=1)
     assert sorted(logs.values_list("job_id", flat=True)) == jobs
     counts = [10] * 150 + [5]
-    assert warnings(caplog) == [
+    assert all_warnings(caplog) == [
         f"Gave back {n} jobs of worker {worker}, which died." for n in counts
     ]
 

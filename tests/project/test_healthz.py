@@ -53,6 +53,19 @@ def ask(
     return Answer(response.status, body, headers, time.monotonic() - started)
 
 
+def ask_by_fifty(site: WebServer) -> list[Answer]:
+    """Return the answers to fifty who ask at once."""
+    answers: list[Answer] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(ask(site)), daemon=True) for _ in range(50)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
 @pytest.fixture
 def start_site(tmp_path: Path) -> Iterator[StartSite]:
     """Start the site as in production: it redirects to HTTPS, and knows one host name only."""
@@ -84,6 +97,11 @@ def proxy(db: None) -> Iterator[FreezingProxy]:
     proxy.close()
 
 
+def url_through(proxy: FreezingProxy) -> str:
+    name = connection.get_connection_params()["dbname"]
+    return f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_it_says_ok_to_whoever_asks_in_whatever_way(start_site: StartSite) -> None:
     site = start_site(database_url())
@@ -113,14 +131,7 @@ def test_many_who_ask_share_one_connection_and_take_none_of_the_pools(
     start_site: StartSite,
 ) -> None:
     site = start_site(f"{database_url()}&application_name=probed")
-    answers: list[Answer] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(ask(site)), daemon=True) for _ in range(50)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = ask_by_fifty(site)
     assert [answer.body for answer in answers] == ["ok"] * 50
     with psycopg.connect(database_url()) as other:
         count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'probed'"
@@ -154,17 +165,9 @@ def test_it_says_so_while_the_database_is_stopped_and_when_it_is_back(
 def test_a_database_that_is_silent_is_not_waited_for_and_not_asked_by_many(
     start_site: StartSite,
 ) -> None:
-    answers: list[Answer] = []
     with socket.create_server(("127.0.0.1", 0), backlog=200) as silent:
         site = start_site(f"postgres://postgres@127.0.0.1:{silent.getsockname()[1]}/joblogs")
-        threads = [
-            threading.Thread(target=lambda: answers.append(ask(site)), daemon=True)
-            for _ in range(50)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        answers = ask_by_fifty(site)
         silent.settimeout(0.1)
         callers = 0
         with suppress(TimeoutError):
@@ -180,8 +183,7 @@ def test_a_database_that_is_silent_is_not_waited_for_and_not_asked_by_many(
 def test_a_connection_that_has_frozen_is_replaced_in_time(
     start_site: StartSite, proxy: FreezingProxy
 ) -> None:
-    name = connection.get_connection_params()["dbname"]
-    site = start_site(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")
+    site = start_site(url_through(proxy))
     assert ask(site).body == "ok"
     assert ask(site).body == "ok"
     assert proxy.accepted == 1
@@ -201,8 +203,7 @@ def test_a_connection_that_has_frozen_is_replaced_in_time(
 def test_a_pooler_that_lets_in_is_no_answer_of_the_database(
     start_site: StartSite, proxy: FreezingProxy
 ) -> None:
-    name = connection.get_connection_params()["dbname"]
-    site = start_site(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")
+    site = start_site(url_through(proxy))
     proxy.unanswered = b"SELECT 1"
     for _ in range(2):
         answer = ask(site)
