@@ -77,7 +77,7 @@ def test_nobody_adds_changes_or_deletes_logs(as_administrator: Client, alice: Us
     assert UserLog.objects.get().job_id is None
 
 
-def test_users_are_deleted_with_their_logs_though_logs_alone_are_not(
+def test_users_are_deleted_with_logs_though_logs_alone_are_not(
     as_administrator: Client, alice: User
 ) -> None:
     bob = User.objects.create_user("bob")

@@ -92,7 +92,7 @@ def test_somebody_who_is_put_into_a_group_while_it_is_deleted(
 
 
 @pytest.mark.parametrize("url", ["/users/{}/delete/", "/admin/accounts/user/{}/delete/"])
-def test_somebody_who_does_something_in_the_admin_while_they_are_deleted(
+def test_who_is_deleted_meanwhile_does_nothing_in_the_admin(
     administrator: User, alice: User, url: str
 ) -> None:
     def do_something() -> None:

@@ -218,7 +218,7 @@ MORE_RIGHTS: dict[str, Callable[[User, Group], object]] = {
 
 
 @pytest.mark.parametrize("way", MORE_RIGHTS)
-def test_nobody_takes_rights_away_through_a_group_from_who_has_more(
+def test_nobody_takes_rights_by_a_group_from_who_has_more(
     as_manager: Client, alice: User, make_group: Callable[..., Group], way: str
 ) -> None:
     bob = User.objects.create_user("bob", is_staff=True)

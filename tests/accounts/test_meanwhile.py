@@ -59,7 +59,7 @@ def test_who_is_deleted_meanwhile_changes_no_group(manager: User, group: Group, 
     assert group.name == "group"
 
 
-def test_who_joins_a_selection_after_it_was_looked_at_is_not_deleted(
+def test_who_joins_a_selection_later_is_not_deleted(
     as_administrator: Client, administrator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def joined(*args: object) -> None:

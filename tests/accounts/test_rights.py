@@ -230,7 +230,7 @@ def test_nobody_changes_their_own_rights_in_the_admin(
     assert not manager.groups.exists()
 
 
-def test_ones_own_password_is_changed_where_the_present_one_is_asked_for(
+def test_ones_own_password_is_changed_where_it_is_asked_for(
     as_administrator: Client, administrator: User
 ) -> None:
     form = {"password1": "correct horse battery", "password2": "correct horse battery"}

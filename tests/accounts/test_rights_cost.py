@@ -51,7 +51,7 @@ def test_a_page_of_the_admin_asks_once(client: Client, manager: User) -> None:
     assert len([query for query in captured if '"is_staff" <= ' in query["sql"]]) == 1
 
 
-def test_holding_costs_one_query_and_finds_the_users_through_their_key(
+def test_holding_costs_one_query_and_uses_the_users_key(
     administrator: User, django_assert_num_queries: Callable[..., Any]
 ) -> None:
     users = User.objects.bulk_create([User(username=f"user{number}") for number in range(2_000)])

@@ -32,14 +32,14 @@ def options_of(*command: str) -> set[str]:
 
 
 @pytest.mark.parametrize("arguments", of_manage_py(), ids=" ".join)
-def test_manage_py_understands_every_command_of_the_page_and_its_examples(
+def test_manage_py_understands_every_command_of_the_page(
     arguments: list[str],
 ) -> None:
     command, *rest = arguments
     parser_of(command).parse_args(rest)
 
 
-def test_every_flag_that_the_page_names_is_one_of_workers_or_of_health() -> None:
+def test_every_flag_of_the_page_is_one_of_workers_or_health() -> None:
     flags = {
         flag for code in code_in_text() for flag in re.findall(r"^--[a-z-]+|(?<= )--[a-z-]+", code)
     }

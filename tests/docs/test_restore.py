@@ -70,7 +70,7 @@ def one_of(session: psycopg.Connection, query: str) -> object:
     return row[0] if row else None
 
 
-def test_jobs_wait_in_paused_queues_those_that_were_running_too_and_run_when_resumed(
+def test_all_jobs_wait_in_paused_queues_and_run_when_resumed(
     restored: psycopg.Connection, tmp_path: Path
 ) -> None:
     restored.execute(statement_with("INSERT INTO job_queues").encode())

@@ -57,7 +57,7 @@ def test_every_variable_of_the_example_is_one_that_is_read() -> None:
     assert set(variables_of_the_example()) <= known
 
 
-def test_the_example_of_a_database_url_finds_the_server_that_takes_writes(
+def test_the_examples_url_finds_the_server_that_takes_writes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", variables_of_the_example()["DATABASE_URL"])
@@ -75,7 +75,7 @@ def test_a_unit_is_started_again_for_ever(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_a_units_processes_are_asked_to_stop_once_and_killed_together(name: str) -> None:
+def test_a_units_processes_are_stopped_once_and_killed_together(name: str) -> None:
     assert unit(name)["KillMode"] == ["mixed"]
 
 
@@ -84,7 +84,7 @@ def test_systemd_gives_a_worker_the_time_that_it_takes_to_stop() -> None:
     assert seconds_of(limit) > longest_stop(start_of("joblogs-worker@.service"))
 
 
-def test_a_child_that_ran_out_of_memory_does_not_take_the_others_along() -> None:
+def test_a_child_out_of_memory_does_not_take_others_along() -> None:
     assert worker_options(start_of("joblogs-worker@.service"))["processes"] > 1
     assert unit("joblogs-worker@.service")["OOMPolicy"] == ["continue"]
 
@@ -125,7 +125,7 @@ def pgbouncer_settings() -> configparser.ConfigParser:
     return settings
 
 
-def test_pgbouncer_has_room_for_the_pools_of_many_processes_of_the_site() -> None:
+def test_pgbouncer_has_room_for_the_pools_of_many_processes() -> None:
     settings = pgbouncer_settings()["pgbouncer"]
     assert settings["pool_mode"] == "transaction"
     assert int(settings["max_client_conn"]) >= 20 * (10 + 1)

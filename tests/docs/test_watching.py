@@ -55,7 +55,7 @@ def log(job_id: int, outcome: str, *, attempt: int = 1, days_ago: float = 0, ran
     )
 
 
-def test_the_oldest_ready_job_of_each_queue_is_found_unless_the_queue_is_paused() -> None:
+def test_the_oldest_ready_job_of_each_unpaused_queue_is_found() -> None:
     old = job(minutes_ago=10)
     job(minutes_ago=5)
     job(queue="paused", minutes_ago=20)
@@ -94,7 +94,7 @@ def test_attempts_of_the_last_hour_are_counted_by_how_they_ended() -> None:
     assert rows_under(ATTEMPTS)[0]["p95"] > timedelta(seconds=2)
 
 
-def test_a_job_that_was_lost_twice_in_a_day_is_poison_and_one_lost_once_is_not() -> None:
+def test_a_job_lost_twice_in_a_day_is_poison_and_once_is_not() -> None:
     for attempt in (1, 2):
         log(1, "lost", attempt=attempt)
         log(3, "lost", attempt=attempt, days_ago=2)

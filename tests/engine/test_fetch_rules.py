@@ -48,7 +48,7 @@ def test_priority_and_id_count_across_queues_locks_and_times(add: Add, fetch: Fe
     assert fetch() == [[jobs[2]], [jobs[3]]]
 
 
-def test_a_fetched_job_is_the_workers_and_has_all_that_was_deferred(add: Add, worker: int) -> None:
+def test_a_fetched_job_is_the_workers_with_all_it_had(add: Add, worker: int) -> None:
     due = timezone.now() - HOUR
     options = {"queue": "low", "priority": 3, "lock": "x", "queueing_lock": "y"}
     pk = add("mail", **options, schedule_at=due, task_kwargs={"to": ["alice", None]})
@@ -110,9 +110,7 @@ def test_paused_queues_are_left_alone_until_they_are_resumed(add: Add, fetch: Fe
     assert fetch("low") == [[low]]
 
 
-def test_of_a_lock_only_the_first_job_starts_and_none_while_one_runs(
-    add: Add, fetch: Fetch, end: End
-) -> None:
+def test_of_a_lock_only_the_first_job_starts_if_none_runs(add: Add, fetch: Fetch, end: End) -> None:
     second, third, first = (add(lock="x", priority=priority) for priority in (0, 0, 1))
     assert fetch() == [[first]]
     assert fetch() == []
@@ -123,7 +121,7 @@ def test_of_a_lock_only_the_first_job_starts_and_none_while_one_runs(
 
 
 @pytest.mark.parametrize("obstacle", ["scheduled", "in a queue of others", "paused"])
-def test_the_first_of_a_lock_blocks_the_others_even_if_it_cannot_start_itself(
+def test_the_first_of_a_lock_blocks_others_if_it_cannot_start(
     add: Add, fetch: Fetch, obstacle: str
 ) -> None:
     # As stock Procrastinate has it.
@@ -143,9 +141,7 @@ def test_jobs_of_a_batch_task_come_as_one_start_up_to_its_size(add: Add, fetch: 
     assert fetch(starts=3, batches={"mail": 3}) == [[other]]
 
 
-def test_a_batch_gathers_jobs_from_behind_others_and_takes_the_place_of_its_first(
-    add: Add, fetch: Fetch
-) -> None:
+def test_a_batch_takes_the_place_of_the_first_of_its_jobs(add: Add, fetch: Fetch) -> None:
     first = add("mail")
     others = [add("other") for _ in range(120)]
     last = add("mail")
@@ -198,7 +194,7 @@ def test_a_crowd_behind_thousands_of_locks_hides_nobody(
     assert_that_those_behind_are_fetched(add, fetch, queues)
 
 
-def test_the_next_due_time_is_that_of_the_queues_served_and_not_paused(add: Add) -> None:
+def test_the_next_due_time_is_that_of_queues_that_are_served(add: Add) -> None:
     now = timezone.now()
     assert seconds_until_due() is None
     add(queue="default")

@@ -137,7 +137,7 @@ def test_a_lock_taken_meanwhile_costs_a_fetch_that_job_alone(
     ],
     ids=["put off", "in a queue of others", "behind one that runs", "behind one that waits"],
 )
-def test_a_fetch_leaves_alone_what_another_worker_took_and_gave_back_changed_meanwhile(
+def test_a_fetch_leaves_what_another_worker_took_and_changed(
     add: Add,
     connect: Callable[[], psycopg.Connection],
     in_threads: Callable[..., list[BaseException | None]],
@@ -174,7 +174,7 @@ def test_a_fetch_leaves_alone_what_another_worker_took_and_gave_back_changed_mea
     assert found == []
 
 
-def test_who_loses_some_jobs_to_another_worker_starts_no_more_than_it_asked_for(
+def test_who_loses_jobs_to_another_starts_no_more_than_asked(
     add: Add, worker: int, connect: Callable[[], psycopg.Connection]
 ) -> None:
     jobs = [add() for _ in range(12)]

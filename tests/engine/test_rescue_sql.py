@@ -94,7 +94,7 @@ def test_rescuers_at_the_same_time_give_back_each_job_once(
     assert sorted(JobLog.objects.values_list("job_id", "attempt")) == [(job, 1) for job in jobs]
 
 
-def test_a_rescue_that_dies_halfway_leaves_the_rest_to_the_next_one(
+def test_a_rescue_that_dies_leaves_the_rest_to_the_next(
     add_many: Callable[[str], None], rescue: Rescue, connect: Connect
 ) -> None:
     add_many("SELECT NULL, 0, 'default' FROM generate_series(1, 2500)")
@@ -111,7 +111,7 @@ def test_a_rescue_that_dies_halfway_leaves_the_rest_to_the_next_one(
     assert sorted(JobLog.objects.values_list("job_id", "attempt")) == [(job, 1) for job in jobs]
 
 
-def test_a_worker_whose_lock_is_held_keeps_its_row_and_its_jobs_whatever_its_heartbeat(
+def test_a_worker_whose_lock_is_held_keeps_its_row_and_jobs(
     add: Add, rescue: Rescue, connect: Connect
 ) -> None:
     kept, given_up = add(), add()
@@ -130,7 +130,7 @@ def test_a_worker_whose_lock_is_held_keeps_its_row_and_its_jobs_whatever_its_hea
 
 
 @pytest.mark.parametrize(("kind", "timeout"), [("ours", 20), ("stock", 40)])
-def test_a_worker_is_dead_only_after_some_time_and_a_stock_one_after_twice_as_long(
+def test_a_stock_worker_is_dead_after_twice_the_time_of_ours(
     add: Add, rescue: Rescue, kind: str, timeout: int
 ) -> None:
     worker = give_to_a_worker(add())
@@ -158,9 +158,7 @@ def test_a_job_of_nobody_is_given_back_only_as_it_was_seen(
     assert list(JobLog.objects.values_list("job_id", "worker")) == [(orphan, "unknown")]
 
 
-def test_what_a_worker_told_of_itself_goes_some_time_after_its_registration(
-    worker: int, rescue: Rescue
-) -> None:
+def test_what_a_worker_told_goes_some_time_after_it(worker: int, rescue: Rescue) -> None:
     tell(worker, seconds_ago=60)
     tell(worker + 1_000, seconds_ago=60)
     tell(worker + 2_000, seconds_ago=10)
@@ -169,7 +167,7 @@ def test_what_a_worker_told_of_itself_goes_some_time_after_its_registration(
 
 
 @pytest.mark.parametrize("deaths", [1, 2, 3])
-def test_a_job_fails_at_its_last_death_and_runs_once_more_for_each_retry_by_hand(
+def test_a_job_fails_at_its_last_death_until_it_is_retried(
     add: Add, rescue: Rescue, fetch: Fetch, end: End, deaths: int
 ) -> None:
     job = add()
@@ -194,9 +192,7 @@ def test_a_job_fails_at_its_last_death_and_runs_once_more_for_each_retry_by_hand
     assert standings(job) == [("succeeded", deaths + 2)]
 
 
-def test_attempts_that_failed_or_are_of_an_earlier_job_with_the_same_id_are_no_deaths(
-    add: Add, rescue: Rescue
-) -> None:
+def test_failures_and_attempts_of_an_earlier_job_are_no_deaths(add: Add, rescue: Rescue) -> None:
     job = add()
     # Ids start anew after a TRUNCATE ... RESTART IDENTITY; logs stay.
     execute(

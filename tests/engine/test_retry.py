@@ -101,7 +101,7 @@ def test_queue_lock_and_priority_can_be_given(
     assert (after["queue_name"], after["lock"], after["priority"]) == ("low", "y", -1)
 
 
-def test_a_job_that_was_to_be_aborted_before_it_was_cancelled_is_queued(
+def test_a_job_to_be_aborted_and_then_cancelled_is_queued(
     retry: Callable[..., None], add: Callable[..., int]
 ) -> None:
     job = add()
@@ -168,7 +168,7 @@ def test_a_worker_that_is_silent_lives_while_it_holds_its_lock(
     assert state(job) == ("todo", 1, False, None)
 
 
-def test_a_running_job_whose_worker_is_gone_is_given_back_and_its_attempt_is_on_record_as_lost(
+def test_a_running_job_whose_worker_is_gone_is_back_and_was_lost(
     retry: Callable[..., None], make: Callable[..., int], dead: int | None
 ) -> None:
     job = make("doing", attempts=2, worker=dead, queue="mail")
@@ -184,7 +184,7 @@ def test_a_running_job_whose_worker_is_gone_is_given_back_and_its_attempt_is_on_
     assert timedelta(0) <= log.finished_at - log.started_at < timedelta(seconds=20)
 
 
-def test_the_record_names_host_and_process_of_the_worker_where_they_are_known(
+def test_the_record_names_the_workers_host_and_process_if_known(
     retry: Callable[..., None], make: Callable[..., int]
 ) -> None:
     worker = add_worker(stock=True, silent_for=31)
@@ -224,7 +224,7 @@ def test_an_ended_job_with_a_queued_twin_is_left_alone(
     assert state(twin) == ("todo", 0, False, None)
 
 
-def test_a_running_job_with_a_queued_twin_fails_when_its_worker_is_gone(
+def test_a_job_with_a_queued_twin_fails_when_its_worker_is_gone(
     retry: Callable[..., None], make: Callable[..., int], add: Callable[..., int], dead: int | None
 ) -> None:
     job = make("doing", worker=dead, queueing_lock="invoice")

@@ -231,7 +231,7 @@ def test_a_worker_dies_also_during_a_long_transaction(add: Callable[..., int], s
 @pytest.mark.parametrize(
     ("way", "error"), [(retry, AlreadyEnqueued), (retry_on_pages, IntegrityError)]
 )
-def test_a_twin_that_a_transaction_cannot_see_is_an_error_and_not_waited_for(
+def test_a_twin_out_of_sight_is_an_error_and_not_waited_for(
     add: Callable[..., int],
     connect: Callable[[], psycopg.Connection],
     way: Callable[[int], None],

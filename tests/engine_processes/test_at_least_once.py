@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_job_runs_again_if_its_worker_dies_between_its_work_and_its_end(
+def test_a_job_whose_worker_dies_before_its_end_runs_again(
     gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process]
 ) -> None:
     job("note").defer(number=1)

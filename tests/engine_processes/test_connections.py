@@ -69,7 +69,7 @@ def test_connections_that_ended_in_a_long_pause_are_replaced(
     assert not worker.has_ended, worker.log
 
 
-def test_an_asynchronous_task_whose_idle_connection_ended_does_not_notice(
+def test_an_async_task_does_not_notice_that_a_connection_ended(
     start: Callable[..., Process],
 ) -> None:
     start(*SELDOM, "-q", "default")
@@ -81,7 +81,7 @@ def test_an_asynchronous_task_whose_idle_connection_ended_does_not_notice(
     assert not JobLog.objects.exclude(outcome="succeeded").exists()
 
 
-def test_a_worker_survives_the_loss_of_the_connection_that_its_heartbeat_would_use(
+def test_a_worker_survives_the_loss_of_its_heartbeats_connection(
     start: Callable[..., Process],
 ) -> None:
     # So often that the connection counts as used a moment ago.
@@ -101,7 +101,7 @@ def last_heartbeat() -> object:
     return execute("SELECT max(last_heartbeat) FROM procrastinate_workers")
 
 
-def test_a_worker_goes_on_listening_after_a_moment_without_a_server(
+def test_a_worker_listens_again_after_a_moment_without_a_server(
     start: Callable[..., Process],
 ) -> None:
     worker = start(*SELDOM, "-q", "default")

@@ -126,7 +126,7 @@ def test_the_commit_of_the_jobs_own_database_counts(listener: Listener, tmp_path
 
 
 @pytest.mark.parametrize("threads", [1, 10])
-def test_a_burst_costs_few_notices_of_which_the_first_goes_out_at_once(
+def test_a_burst_costs_few_notices_and_the_first_is_instant(
     listener: Listener, in_threads: Callable[..., list[BaseException | None]], threads: int
 ) -> None:
     commits: list[float] = []
@@ -156,7 +156,7 @@ def test_single_jobs_with_pauses_are_each_told_at_once(listener: Listener) -> No
         time.sleep(2 * LONGEST)  # a pause is what this is about
 
 
-def test_the_last_commit_of_a_burst_is_told_soon_however_its_commits_are_spaced(
+def test_the_last_commit_of_any_burst_is_told_soon(
     listener: Listener,
 ) -> None:
     jobs = 0

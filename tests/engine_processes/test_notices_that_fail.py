@@ -51,7 +51,7 @@ def test_a_notice_that_cannot_be_sent_is_logged_and_hurts_nobody(
     assert execute("SELECT count(*) FROM procrastinate_jobs") == [(2,)]
 
 
-def test_a_connection_that_ends_right_after_the_commit_is_no_error_of_the_user(
+def test_a_connection_lost_after_the_commit_is_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with transaction.atomic():
@@ -70,7 +70,7 @@ def defer_to_two_queues() -> None:
         job("note", queue="low").defer(number=2)
 
 
-def test_the_thread_that_sends_notices_gets_over_the_loss_of_its_connection(
+def test_the_thread_that_sends_notices_gets_a_new_connection(
     listener: Listener,
 ) -> None:
     def defer_and_tell_by_the_thread(jobs: int) -> None:
@@ -91,7 +91,7 @@ def test_the_thread_that_sends_notices_gets_over_the_loss_of_its_connection(
         defer_and_tell_by_the_thread(jobs)
 
 
-def test_a_thread_whose_notices_somebody_else_has_sent_goes_on_sending(listener: Listener) -> None:
+def test_a_thread_whose_notices_another_sent_goes_on_sending(listener: Listener) -> None:
     for jobs in range(1, 6):
         # So close to each other that the thread and the caller both want to send when it is time.
         until = time.monotonic() + 0.3
@@ -126,7 +126,7 @@ for milliseconds in {pauses}:
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["waker made after fork", "and before"])
-def test_a_process_that_ends_right_after_a_burst_has_told_of_all_its_jobs(
+def test_a_process_that_ends_after_a_burst_told_of_all_jobs(
     listener: Listener, tmp_path: Path, warm: bool
 ) -> None:
     code = SHORT_LIVED.format(warm=warm, pauses=PAUSES)

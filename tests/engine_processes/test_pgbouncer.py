@@ -56,7 +56,7 @@ def assert_nothing_went_wrong(worker: Process, pgbouncer: PgBouncer) -> None:
     assert "ERROR" not in pgbouncer.log
 
 
-def test_a_worker_behind_it_logs_the_users_that_others_behind_it_create(
+def test_a_worker_behind_it_logs_users_created_behind_it(
     start: Callable[..., Process], pgbouncer: PgBouncer, create_users: Callable[..., None]
 ) -> None:
     create_users("early", 100)
@@ -94,7 +94,7 @@ def test_jobs_are_retried_behind_it(start: Callable[..., Process], pgbouncer: Pg
     assert_nothing_went_wrong(worker, pgbouncer)
 
 
-def test_a_worker_that_listens_behind_it_still_finds_jobs_by_polling(
+def test_a_worker_that_listens_behind_it_finds_jobs_by_polling(
     start: Callable[..., Process], pgbouncer: PgBouncer
 ) -> None:
     worker = start("-p", "0.5", url=pgbouncer.url)

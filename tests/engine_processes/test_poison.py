@@ -66,7 +66,7 @@ def assert_it_was_poison(job_id: int, workers: list[Process], *, deaths: int) ->
 
 
 @pytest.mark.parametrize("deaths", [2, 3])
-def test_the_batch_of_a_job_that_kills_its_worker_is_done_and_the_job_fails(
+def test_the_batch_of_a_deadly_job_is_done_and_the_job_fails(
     keep_working: KeepWorking, deaths: int
 ) -> None:
     with transaction.atomic():
@@ -85,7 +85,7 @@ def test_the_batch_of_a_job_that_kills_its_worker_is_done_and_the_job_fails(
 
 
 @pytest.mark.parametrize("deaths", [1, 3])
-def test_an_ordinary_job_that_kills_its_worker_fails_and_the_next_one_lives_until_it_is_retried(
+def test_a_job_that_kills_its_worker_fails_and_the_next_lives(
     keep_working: KeepWorking, deaths: int
 ) -> None:
     poison = deadly_job("note_or_die").defer(number=DEADLY)
@@ -103,7 +103,7 @@ def test_an_ordinary_job_that_kills_its_worker_fails_and_the_next_one_lives_unti
     assert_it_was_poison(poison, workers, deaths=deaths + 1)
 
 
-def test_two_jobs_on_their_last_chance_do_not_run_at_the_same_time_in_a_worker(
+def test_two_jobs_on_their_last_chance_do_not_run_together(
     gate: Gate, start: Callable[..., Process]
 ) -> None:
     jobs = [job("note").defer(number=number, stop="inside") for number in (1, 2)]

@@ -70,7 +70,7 @@ def see_that_it_ends_once(gate: Gate, job_id: int) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), POLLS], ids=["listens", "polls"])
-def test_a_job_of_a_worker_that_was_killed_runs_again_and_is_counted_once(
+def test_a_killed_workers_job_runs_again_and_counts_once(
     gate: Gate, start: Start, flags: tuple[str, ...]
 ) -> None:
     gate.close()
@@ -96,9 +96,7 @@ def test_a_job_of_a_worker_that_was_killed_runs_again_and_is_counted_once(
     assert f"Gave back 1 job of {label_of(dead)}, which died." in heir.log
 
 
-def test_a_worker_whose_process_is_stopped_for_a_while_keeps_its_jobs(
-    gate: Gate, start: Start
-) -> None:
+def test_a_worker_that_is_paused_for_a_while_keeps_its_jobs(gate: Gate, start: Start) -> None:
     gate.close()
     worker = start(*SOON)
     its_job = job("note").defer(number=1, stop="inside")
@@ -140,9 +138,7 @@ def test_a_worker_that_drains_tells_so_and_keeps_its_jobs(gate: Gate, start: Sta
     assert worker.process.wait(10) == 0
 
 
-def test_a_worker_that_a_stock_worker_takes_for_dead_keeps_its_row_and_its_jobs(
-    gate: Gate, start: Start
-) -> None:
+def test_a_worker_that_stock_takes_for_dead_keeps_row_and_jobs(gate: Gate, start: Start) -> None:
     gate.close()
     worker = start(*ONCE)
     its_job = job("note").defer(number=1, stop="inside")
@@ -156,7 +152,7 @@ def test_a_worker_that_a_stock_worker_takes_for_dead_keeps_its_row_and_its_jobs(
 
 
 @pytest.mark.parametrize("how_often", [SOON, ONCE], ids=["taken back", "not taken back"])
-def test_jobs_of_nobody_are_given_back_after_a_while_unless_their_worker_takes_them_back(
+def test_jobs_of_nobody_are_rescued_unless_their_worker_is_back(
     gate: Gate, start: Start, how_often: tuple[str, ...]
 ) -> None:
     gate.close()
@@ -184,7 +180,7 @@ def test_jobs_of_nobody_are_given_back_after_a_while_unless_their_worker_takes_t
     wait_for(lambda: "is not this worker's any more" in worker.log)
 
 
-def test_after_an_outage_nobody_is_taken_for_dead_until_all_could_tell_that_they_live(
+def test_after_an_outage_all_may_say_they_live_before_a_rescue(
     start: Start,
 ) -> None:
     rescuer = start("-q", "default", "--heartbeat-interval", "0.2", "--dead-after", "4")

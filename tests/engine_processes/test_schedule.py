@@ -70,7 +70,7 @@ def assert_that_both_start_in_time() -> None:
     assert later <= began(2) < later + IN_TIME
 
 
-def test_an_earlier_job_that_is_deferred_later_starts_in_time_and_the_later_one_too(
+def test_jobs_start_in_time_also_one_deferred_after_a_later_one(
     start: Callable[..., Process],
 ) -> None:
     start(*SELDOM, "-q", "default,low")
@@ -90,7 +90,7 @@ def test_a_retry_starts_in_time(start: Callable[..., Process]) -> None:
     assert due <= began(1) < due + IN_TIME
 
 
-def test_a_worker_that_never_listens_starts_jobs_in_time_that_it_knows_of(
+def test_a_worker_that_never_listens_starts_known_jobs_in_time(
     start: Callable[..., Process],
 ) -> None:
     due = defer_in(4)

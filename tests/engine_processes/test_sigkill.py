@@ -55,7 +55,7 @@ def assert_that_each_was_lost_and_then_done_once() -> None:
 
 
 @pytest.mark.parametrize("step", ["before", "inside", "ending"])
-def test_jobs_of_a_worker_killed_before_the_commit_are_done_once_by_another(
+def test_jobs_of_a_worker_killed_before_the_commit_are_done_once(
     gate: Gate,
     start: Callable[..., Process],
     rescue: Callable[..., Process],
@@ -74,7 +74,7 @@ def test_jobs_of_a_worker_killed_before_the_commit_are_done_once_by_another(
     assert_that_each_was_lost_and_then_done_once()
 
 
-def test_a_commit_that_fails_after_its_worker_was_killed_leaves_nothing_behind(
+def test_a_failed_commit_of_a_killed_worker_leaves_nothing(
     gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process], task: str
 ) -> None:
     backends = die_at(gate, start, task, "commit")
@@ -90,7 +90,7 @@ def test_a_commit_that_fails_after_its_worker_was_killed_leaves_nothing_behind(
     assert_that_each_was_lost_and_then_done_once()
 
 
-def test_a_commit_that_its_killed_worker_never_heard_of_is_the_end_of_its_jobs(
+def test_a_commit_counts_though_its_worker_was_killed(
     gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process], task: str
 ) -> None:
     backends = die_at(gate, start, task, "commit")

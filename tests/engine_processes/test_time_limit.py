@@ -78,9 +78,7 @@ ENDS: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("own", ["0", "7min"])
 @pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("where", ["no transaction", "a transaction", "a savepoint"])
-def test_a_connection_has_its_own_time_out_again_when_the_task_has_ended(
-    where: str, how: str, own: str
-) -> None:
+def test_a_connection_has_its_own_time_out_after_a_task(where: str, how: str, own: str) -> None:
     limited = time_limit(0.15)(ENDS[how])
     seen = []
 
@@ -107,7 +105,7 @@ def test_a_connection_has_its_own_time_out_again_when_the_task_has_ended(
 
 
 @pytest.mark.parametrize("how", ["well", "by the limit"])
-def test_a_thread_that_tasks_share_has_its_own_time_out_after_each_statement(how: str) -> None:
+def test_a_shared_thread_has_its_own_time_out_each_time(how: str) -> None:
     @time_limit(0.15)
     async def work() -> None:
         await sync_to_async(ENDS[how])()
@@ -188,7 +186,7 @@ def test_work_whose_time_is_up_is_rolled_back_to_its_savepoint() -> None:
     assert effects() == [3]
 
 
-def test_a_statement_is_limited_after_a_rollback_took_the_time_out_along() -> None:
+def test_a_statement_after_a_rollback_is_limited_too() -> None:
     @transaction.atomic
     def work() -> None:
         with suppress(DataError), transaction.atomic():

@@ -73,7 +73,7 @@ def test_a_batch_takes_as_many_jobs_as_it_may_in_their_order(
     assert statuses(*job_ids) == ["succeeded"] * 7
 
 
-def test_one_transaction_holds_the_work_and_the_end_of_all_its_jobs(
+def test_one_transaction_holds_the_work_and_the_ends_of_a_batch(
     note: Callable[..., Any],
     calls: list[list[Any]],
     run_jobs: Callable[..., None],
@@ -280,7 +280,7 @@ def test_run_now_is_a_batch_of_one_in_the_callers_transaction(
     assert seen[-1] == (7, {"n": 2}, 3, False)
 
 
-def test_coroutines_and_contexts_are_refused_when_a_batch_is_declared() -> None:
+def test_coroutines_and_contexts_are_refused_as_batch_tasks() -> None:
     async def swim(jobs: Sequence[BatchJob]) -> None: ...
 
     with pytest.raises(ImproperlyConfigured, match="swim is async"):

@@ -74,7 +74,7 @@ def test_a_job_that_ends_alone_is_written_down_at_once(
     assert (written_at - log.finished_at).total_seconds() < 0.5
 
 
-def test_ended_jobs_are_kept_while_the_database_refuses_and_written_once(
+def test_ended_jobs_that_are_refused_are_kept_and_written_once(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     refusal: Refusal,

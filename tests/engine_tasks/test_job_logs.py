@@ -231,7 +231,7 @@ def test_what_runs_without_a_job_is_not_on_record(task: Callable[..., Any]) -> N
     assert not JobLog.objects.exists()
 
 
-def test_a_traceback_begins_with_the_task_and_not_with_what_all_tasks_run_in(
+def test_a_traceback_begins_with_the_task(
     task: Callable[..., Any], run_jobs: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:

@@ -70,7 +70,7 @@ def test_a_job_of_a_fetch_or_an_end_without_an_answer_runs_once(
     assert len(lines("tests.work")) == 1
 
 
-def test_a_one_shot_worker_does_the_other_jobs_too_when_an_answer_was_lost(
+def test_a_one_shot_worker_goes_on_after_a_lost_answer(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
@@ -86,7 +86,7 @@ def test_a_one_shot_worker_does_the_other_jobs_too_when_an_answer_was_lost(
     assert [outcomes(job_id) for job_id in job_ids] == [[(1, "succeeded")]] * 2
 
 
-def test_a_stop_waits_a_moment_for_the_answer_to_a_fetch_and_puts_back_what_it_brings(
+def test_a_stop_waits_for_a_fetch_and_puts_back_what_it_brings(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
@@ -101,7 +101,7 @@ def test_a_stop_waits_a_moment_for_the_answer_to_a_fetch_and_puts_back_what_it_b
     assert Job.objects.get().attempts == 0
 
 
-def test_a_worker_whose_heartbeats_had_no_answer_lets_others_tell_first_that_they_live(
+def test_an_unanswered_worker_lets_others_first_say_they_live(
     run_worker: Callable[..., None], silence: SilentProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, seconds in {"PATIENCE": 0.3, "MOST_PATIENCE": 0.3}.items():
@@ -132,7 +132,7 @@ def age_of_the_worker() -> float | None:
     return (timezone.now() - began).total_seconds() if began else None
 
 
-def test_each_time_that_none_comes_more_time_is_given_and_all_connections_are_new(
+def test_each_lost_answer_means_more_patience_and_a_new_pool(
     silence: SilentProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connectors, "PATIENCE", 0.2)
@@ -177,7 +177,7 @@ def test_each_time_that_none_comes_more_time_is_given_and_all_connections_are_ne
     [(b'INSERT INTO "auth_group"', 2), (b"joblogs_finish_jobs_v1", 2), (b"COMMIT", 1)],
     ids=["of its work", "of its end", "of its commit"],
 )
-def test_a_batch_that_waits_for_a_lost_answer_is_freed_and_done_exactly_once(
+def test_a_batch_that_waits_for_a_lost_answer_is_done_once(
     batch: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
@@ -213,7 +213,7 @@ def listen() -> None:
 
 
 @pytest.mark.parametrize("work", [take_its_time, listen])
-def test_a_statement_that_takes_its_time_and_who_listens_are_left_alone(
+def test_a_slow_statement_and_who_listens_are_left_alone(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
@@ -250,7 +250,7 @@ def test_who_reads_slowly_what_the_server_has_sent_is_left_alone(
     assert warnings() == []
 
 
-def test_a_connection_that_is_taken_from_a_pool_again_and_again_is_watched_once() -> None:
+def test_a_connection_taken_from_a_pool_often_is_watched_once() -> None:
     connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
     connection.ensure_connection()
     with LostAnswers(connector).watching():

@@ -41,7 +41,7 @@ def is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         yield is_known
 
 
-def test_a_worker_goes_on_when_the_name_of_its_server_is_known_again(
+def test_a_worker_goes_on_when_its_servers_name_is_known(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     warnings: Callable[[], list[str]],

@@ -114,7 +114,7 @@ def test_a_batch_goes_on_without_the_job_that_was_taken_away(
     is_said_to_be_lost(warnings, job_ids[1])
 
 
-def test_a_batch_whose_jobs_are_taken_away_one_after_the_other_ends_with_what_is_left(
+def test_a_batch_whose_jobs_are_taken_away_ends_with_the_rest(
     batch: Callable[..., Any], run_jobs: Callable[..., None], warnings: Callable[[], list[str]]
 ) -> None:
     def note(jobs: Sequence[BatchJob]) -> None:
@@ -199,7 +199,7 @@ def test_a_job_that_has_ended_belongs_to_no_worker(
 
 
 @pytest.mark.parametrize("deliver", [True, False], ids=["committed", "not committed"])
-def test_a_commit_whose_answer_is_lost_is_looked_up_before_anything_runs_again(
+def test_a_commit_without_an_answer_is_looked_up_first(
     batch: Callable[..., Any], run_jobs: Callable[..., None], proxy: CuttingProxy, deliver: bool
 ) -> None:
     calls: list[list[Any]] = []
@@ -243,7 +243,7 @@ def test_a_job_whose_end_is_sent_and_not_answered_ends_once(
     assert len(lines("tests.work")) == 1
 
 
-def test_a_job_whose_connection_breaks_again_and_again_fails_by_its_rule(
+def test_a_job_whose_connection_keeps_breaking_fails_by_its_rule(
     task: Callable[..., Any], run_jobs: Callable[..., None]
 ) -> None:
     ran: list[int] = []

@@ -48,7 +48,7 @@ def all_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("options", [SOON, SELDOM], ids=["at its heartbeat", "at their end"])
 @pytest.mark.parametrize("kind", ["ordinary", "transactional", "batch"])
-def test_a_worker_whose_row_is_gone_registers_again_and_ends_its_jobs_once(
+def test_a_worker_without_its_row_registers_again_and_ends_jobs(
     task: Register,
     batch: Register,
     run_worker: Run,
@@ -112,7 +112,7 @@ def test_a_worker_whose_row_is_gone_takes_the_next_job(task: Register, run_worke
     assert [outcomes(pk) for pk in jobs] == [[(1, "succeeded")]] * 2
 
 
-def test_a_worker_that_starts_lets_others_tell_first_that_they_live(run_worker: Run) -> None:
+def test_a_new_worker_lets_others_first_say_that_they_live(run_worker: Run) -> None:
     silent = app.configure_task("nothing", allow_unknown=True, queue="nobody's").defer()
     give_to_a_worker(silent)
     [(at,)] = elsewhere("SELECT clock_timestamp()")
@@ -165,7 +165,7 @@ def test_jobs_of_a_fetch_whose_answer_is_lost_run_once(
 
 
 @lost_answer
-def test_a_batch_of_a_fetch_whose_answer_is_lost_is_done_once_with_its_first_tries_alone(
+def test_a_batch_whose_fetch_had_no_answer_is_done_once(
     batch: Register, run_worker: Run, proxy: CuttingProxy, deliver: bool
 ) -> None:
     calls: list[list[Any]] = []
@@ -184,7 +184,7 @@ def test_a_batch_of_a_fetch_whose_answer_is_lost_is_done_once_with_its_first_tri
     assert [outcomes(pk) for pk in jobs] == expected
 
 
-def test_what_runs_already_is_not_taken_for_a_job_whose_fetch_was_not_answered(
+def test_what_runs_is_not_taken_for_a_job_of_a_lost_fetch(
     task: Register, run_worker: Run, proxy: CuttingProxy
 ) -> None:
     may_end = threading.Event()

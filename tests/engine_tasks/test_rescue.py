@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_jobs_of_a_silent_worker_run_again_and_those_of_one_that_tells_of_itself_do_not(
+def test_only_jobs_of_a_worker_that_is_silent_run_again(
     run_worker: Callable[..., None],
 ) -> None:
     alice, bob = (User.objects.create_user(name) for name in ("alice", "bob"))

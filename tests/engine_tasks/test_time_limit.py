@@ -288,6 +288,6 @@ def test_a_task_is_refused_when_it_is_declared(
     [0, -1, math.nan, math.inf, "30", None, True, pytest.param(in_a_loop, id="the task")],
     ids=repr,
 )
-def test_what_is_no_number_of_seconds_is_refused_when_it_is_declared(seconds: Any) -> None:
+def test_what_is_no_number_of_seconds_is_refused_at_once(seconds: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"as in @time_limit\(30\), not"):
         time_limit(seconds)

@@ -96,7 +96,7 @@ def test_pgbench_sends_what_creating_a_user_sends() -> None:
     assert statements("enqueue_joblogs.sql", "wake_joblogs.sql") == sent_by_creating_a_user()
 
 
-def test_pgbench_sends_for_stock_what_procrastinate_sends_and_no_notice_of_its_own() -> None:
+def test_pgbench_sends_for_stock_just_what_procrastinate_sends() -> None:
     ours, stocks = statements("enqueue_joblogs.sql"), statements("enqueue_stock.sql")
     defer, stock_defer = ours.pop(2), stocks.pop(2)
     assert ours == stocks

@@ -75,7 +75,7 @@ def test_each_job_leaves_one_line_with_all_there_is_to_know(
     )
 
 
-def test_the_line_says_how_long_a_job_was_ready_not_how_long_it_was_planned(
+def test_the_line_says_how_long_a_job_was_ready_not_planned(
     run_jobs: Callable[..., None], records: Callable[..., list[logging.LogRecord]]
 ) -> None:
     user = User.objects.create_user("alice")
@@ -95,7 +95,7 @@ def test_the_line_says_how_long_a_job_was_ready_not_how_long_it_was_planned(
     assert sorted(round(wait / 60) for wait in waits) == [0, 60]
 
 
-def test_a_failing_job_is_retried_later_and_later_then_stays_failed(
+def test_a_failing_job_is_retried_ever_later_then_fails(
     run_jobs: Callable[..., None],
     records: Callable[..., list[logging.LogRecord]],
     task: Callable[..., Any],
@@ -177,7 +177,7 @@ def test_a_job_deferred_inside_a_task_waits_for_the_tasks_commit(
     assert UserLog.objects.filter(user=user).count() == 1
 
 
-def test_a_job_deferred_inside_a_task_that_rolls_back_does_not_exist(
+def test_a_job_of_a_task_that_rolls_back_does_not_exist(
     run_jobs: Callable[..., None], task: Callable[..., Any]
 ) -> None:
     def regret() -> None:

@@ -76,7 +76,7 @@ def test_a_scheduled_job_waits_since_its_time(waiting: MakeWaiting) -> None:
     assert oldest() == {"mail": (due, about(30))}
 
 
-def test_a_job_that_is_late_from_the_start_waits_since_it_was_deferred(
+def test_a_job_late_from_the_start_waits_since_it_was_deferred(
     waiting: MakeWaiting,
 ) -> None:
     late = waiting(30, schedule_at=timezone.now() - timedelta(days=1))

@@ -52,7 +52,7 @@ def later(**delta: int) -> Any:
         ({"status": "aborted"}, "aborted", "Aborted, no log was written", None),
     ],
 )
-def test_the_state_of_the_job_is_told_and_asked_for_again_while_it_can_change(
+def test_a_jobs_state_is_told_and_asked_for_while_it_changes(
     as_looker: Client,
     alice: User,
     job: dict[str, Any],
@@ -108,9 +108,7 @@ def test_a_log_ends_the_asking_and_says_how_long_it_took(as_looker: Client, alic
     assert "hx-get" not in page
 
 
-def test_a_log_counts_as_soon_as_it_is_there_though_its_job_has_not_ended(
-    as_looker: Client, alice: User
-) -> None:
+def test_a_log_counts_though_its_job_has_not_ended(as_looker: Client, alice: User) -> None:
     UserLog.objects.write(user_id=alice.pk, job_id=set_job(alice, status="doing"))
     response = as_looker.get(f"/users/{alice.pk}/logs/")
     assert response.context["progress"].state == "logged"

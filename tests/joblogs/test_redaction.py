@@ -119,7 +119,7 @@ def test_no_log_line_of_a_job_holds_a_secret(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_neither_log_lines_nor_the_jobs_log_hold_what_a_task_returned_in_secret(
+def test_neither_lines_nor_logs_hold_a_secret_result(
     task: Callable[..., Any], run_jobs: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     def log_in_twice(*, user_id: int, password: str) -> tuple[Any, ...]:
@@ -135,7 +135,7 @@ def test_neither_log_lines_nor_the_jobs_log_hold_what_a_task_returned_in_secret(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_job_whose_arguments_and_result_are_nested_deeply_ends_as_others_do(
+def test_a_job_with_deeply_nested_values_ends_as_others_do(
     task: Callable[..., Any],
     run_jobs: Callable[..., None],
     records: Callable[..., list[logging.LogRecord]],

@@ -35,7 +35,7 @@ def test_another_job_and_no_job_at_all_write_logs_of_their_own() -> None:
     assert [log.job_id for log in UserLog.objects.order_by("id")] == [7, 8, None, None]
 
 
-def test_a_job_id_used_again_after_a_truncate_writes_for_another_user() -> None:
+def test_a_job_id_used_again_writes_for_another_user() -> None:
     for name in ("alice", "bob"):
         UserLog.objects.write(user_id=User.objects.create_user(name).pk, job_id=1)
     assert UserLog.objects.count() == 2
@@ -53,7 +53,7 @@ def test_what_cannot_be_a_user_is_an_error() -> None:
         UserLog.objects.write(user_id=2**63)
 
 
-def test_many_are_written_in_one_statement_but_those_whose_user_is_gone(
+def test_many_are_written_at_once_but_those_without_a_user(
     django_assert_num_queries: Callable[..., Any],
 ) -> None:
     alice, bob = (User.objects.create_user(name).pk for name in ("alice", "bob"))
@@ -108,7 +108,7 @@ def in_background(function: Callable[[], object]) -> tuple[threading.Thread, lis
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("deleted", [True, False], ids=["committed", "rolled back"])
-def test_a_log_waits_for_the_deletion_of_its_user_and_is_written_if_that_fails(
+def test_a_log_waits_for_its_users_deletion_which_may_fail(
     other_session: psycopg.Connection, deleted: bool
 ) -> None:
     user = User.objects.create_user("alice")

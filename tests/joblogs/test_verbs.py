@@ -85,7 +85,7 @@ def test_what_makes_no_sense_does_not_stop_the_rest(make_job: Callable[..., Job]
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled", "aborted"])
-def test_a_retried_job_is_due_at_once_with_its_attempts_counted_once(
+def test_a_retried_job_is_due_at_once_and_counted_once(
     make_job: Callable[..., Job], state: str
 ) -> None:
     job = make_job(state, attempts=3, abort_requested=state == "cancelled")
@@ -109,7 +109,7 @@ def test_a_retried_job_belongs_to_no_worker(make_job: Callable[..., Job]) -> Non
     assert Job.objects.get(pk=job.pk).worker_id is None
 
 
-def test_a_job_whose_queueing_lock_has_a_queued_twin_is_not_retried(
+def test_a_job_with_a_queued_twin_is_not_retried(
     make_job: Callable[..., Job],
 ) -> None:
     failed = make_job("failed", queueing_lock="invoice")
@@ -193,7 +193,7 @@ def test_a_cancelled_job_does_not_run(make_job: Callable[..., Job]) -> None:
     assert events(job.pk)[-1] == "cancelled"
 
 
-def test_a_deleted_job_goes_with_its_events_and_leaves_what_others_know(
+def test_a_deleted_job_takes_its_events_and_nothing_else(
     make_job: Callable[..., Job], administrator: Any
 ) -> None:
     job = make_job("succeeded")

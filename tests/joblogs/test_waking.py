@@ -85,7 +85,7 @@ def test_cancelling_tells_nobody(
     assert told() == []
 
 
-def test_a_worker_runs_a_retried_job_at_once_though_it_polls_seldom(
+def test_a_worker_that_polls_seldom_runs_a_retried_job_at_once(
     make_job: Callable[..., Job], start_worker: Callable[..., Any], administrator: Any
 ) -> None:
     Job.objects.all().cancel()

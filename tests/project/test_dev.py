@@ -107,7 +107,7 @@ def dev(start_dev: Callable[..., Dev]) -> Dev:
     return dev
 
 
-def test_the_first_start_makes_an_administrator_and_ctrl_c_leaves_nothing(
+def test_the_first_start_makes_an_admin_and_ctrl_c_ends_all(
     start_dev: Callable[..., Dev], tmp_path: Path
 ) -> None:
     checkout = Checkout(tmp_path / "with a space")

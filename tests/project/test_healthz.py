@@ -127,7 +127,7 @@ def test_no_other_address_is_answered_before_django(start_site: StartSite) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_ask_share_one_connection_and_take_none_of_the_pools(
+def test_many_who_ask_share_a_connection_beside_the_pool(
     start_site: StartSite,
 ) -> None:
     site = start_site(f"{database_url()}&application_name=probed")
@@ -138,7 +138,7 @@ def test_many_who_ask_share_one_connection_and_take_none_of_the_pools(
         assert other.execute(count).fetchone() == (1,)
 
 
-def test_it_says_so_while_the_database_is_stopped_and_when_it_is_back(
+def test_it_says_when_the_database_is_stopped_and_when_back(
     new_server: Callable[[Path], EmbeddedPostgres], start_site: StartSite, tmp_path: Path
 ) -> None:
     server = new_server(tmp_path)
@@ -162,7 +162,7 @@ def test_it_says_so_while_the_database_is_stopped_and_when_it_is_back(
     assert "psycopg" not in site.log.lower()
 
 
-def test_a_database_that_is_silent_is_not_waited_for_and_not_asked_by_many(
+def test_a_silent_database_is_not_waited_for_or_asked_by_many(
     start_site: StartSite,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=200) as silent:

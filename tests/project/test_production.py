@@ -225,7 +225,7 @@ def test_an_address_in_the_first_line_of_a_request_is_not_repeated(
         assert "evil.example" not in answer.page.replace("//evil.example/users/", "")
 
 
-def test_a_refused_request_is_a_line_of_the_log_that_gives_nothing_away(
+def test_a_refused_request_is_logged_and_gives_nothing_away(
     start: Callable[..., Production], looker: User
 ) -> None:
     site = start(HTTPS="false")

@@ -196,7 +196,7 @@ def test_a_post_without_its_token_is_refused_everywhere(
             assert not answer.changed, f"{visitor}: {answer}"
 
 
-def test_an_action_is_offered_to_those_who_may_and_works_for_nobody_else(
+def test_an_action_is_offered_to_and_works_for_who_may(
     doors: list[Door],
     jobs_in_every_state: list[Job],
     administrator: User,

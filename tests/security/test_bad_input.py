@@ -69,7 +69,7 @@ def test_a_bad_value_in_one_field_is_understood_or_refused(targets: list[Target]
     )
 
 
-def test_lists_of_the_admin_are_filtered_by_nothing_that_breaks_them(
+def test_no_filter_breaks_a_list_of_the_admin(
     administrator: User,
 ) -> None:
     visitor = Visitor(administrator)
