@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +19,17 @@ from hypothesis import settings
 from procrastinate.contrib.django import app
 
 from accounts.models import User
-from joblogs.models import Job
-from joblogs.tasks import create_user_log
 from tests.emptying import empty_written_tables
-from tests.processes import WorkerProcess, database_url
+from tests.permissions import permission
+from tests.ports import free_port
+from tests.processes import WebServer, WorkerProcess, database_url
 from tests.servers import server_not_for_keeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from django.test import Client
+    from procrastinate.tasks import Task
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -116,10 +119,7 @@ def staff(db: None) -> Callable[..., User]:
     def make(*permissions: str, username: str = "staff") -> User:
         user = User.objects.create_user(username, password="password", is_staff=True)
         for name in permissions:
-            app_label, codename = name.split(".")
-            user.user_permissions.add(
-                Permission.objects.get(content_type__app_label=app_label, codename=codename)
-            )
+            user.user_permissions.add(permission(name))
         return user
 
     return make
@@ -154,13 +154,6 @@ def as_administrator(client: Client, administrator: User) -> Client:
 def as_looker(client: Client, looker: User) -> Client:
     client.force_login(looker)
     return client
-
-
-def jobs_of(user_id: int) -> list[Job]:
-    """Return all jobs, in whatever state, that write a log for the user."""
-    return list(
-        Job.objects.filter(task_name=create_user_log.name, args={"user_id": user_id}).order_by("id")
-    )
 
 
 @pytest.fixture
@@ -227,3 +220,68 @@ def in_threads() -> Callable[..., list[BaseException | None]]:
         return errors
 
     return run
+
+
+@pytest.fixture
+def task() -> Iterator[Callable[..., Task[..., Any, ...]]]:
+    """Register a task for the time of a test: task(function, **options)."""
+    names: list[str] = []
+
+    def register(function: Callable[..., Any], **options: Any) -> Task[..., Any, ...]:
+        name = f"tests.{function.__name__}"
+        names.append(name)
+        registered: Task[..., Any, ...] = app.task(name=name, **options)(function)  # type: ignore[no-untyped-call]  # any
+        return registered
+
+    yield register
+    for name in names:
+        app.tasks.pop(name, None)
+
+
+@pytest.fixture
+def records(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[logging.LogRecord]]:
+    """Return what jobs of this task have left in the log."""
+    caplog.set_level(logging.INFO)
+
+    def of(name: str) -> list[logging.LogRecord]:
+        return [
+            record
+            for record in caplog.records
+            if record.name == "joblogs.jobs" and record.getMessage().startswith(f"{name} ")
+        ]
+
+    return of
+
+
+@pytest.fixture
+def lines(records: Callable[[str], list[logging.LogRecord]]) -> Callable[[str], list[str]]:
+    """Return the lines that jobs of this task have left in the log."""
+    return lambda name: [record.getMessage() for record in records(name)]
+
+
+@pytest.fixture
+def site(transactional_db: None, tmp_path: Path) -> Iterator[WebServer]:
+    """A web server on the tests' database."""
+    server = WebServer(url=database_url(), log=tmp_path / "web.log", forked=True)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port whose server takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield silent.getsockname()[1]
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice", password="password")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -15,6 +14,7 @@ from urllib.parse import urlencode
 from django.db import connection
 
 from tests.forking import ForkedProcess, mother_in
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,9 +99,7 @@ class WebServer(Process):
     """The web server, as `manage.py dev` runs it, on a free port."""
 
     def __init__(self, *, url: str, log: Path, forked: bool = False, **variables: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         command = ("-m", "uvicorn", "project.asgi:application", f"--port={self.port}")
         super().__init__(*command, url=url, log=log, forked=forked, **variables)

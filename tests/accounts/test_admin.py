@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from django.test import Client
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return User.objects.create_user("alice", password="password")
 
 
 def test_users_are_listed_and_found(as_administrator: Client, alice: User) -> None:
@@ -82,7 +77,7 @@ def test_nobody_adds_changes_or_deletes_logs(as_administrator: Client, alice: Us
     assert UserLog.objects.get().job_id is None
 
 
-def test_users_are_deleted_with_their_logs_though_logs_alone_are_not(
+def test_users_are_deleted_with_logs_though_logs_alone_are_not(
     as_administrator: Client, alice: User
 ) -> None:
     bob = User.objects.create_user("bob")

@@ -12,7 +12,8 @@ from django.db import connection
 from accounts import rights
 from accounts.conflicts import OVERTAKEN
 from accounts.models import User
-from tests.accounts.test_last_superuser import ADMIN_FORM, logged_in, meanwhile, overtaken
+from tests.accounts.test_last_superuser import ADMIN_FORM
+from tests.meanwhile import logged_in, meanwhile, overtaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NEW_USER = {"username": "alice", "usable_password": "false"}
-
-
-@pytest.fixture
-def group(db: None) -> Group:
-    return Group.objects.create(name="group")
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return User.objects.create_user("alice")
 
 
 def told(client: Client, answer: Any) -> list[str]:
@@ -101,7 +92,7 @@ def test_somebody_who_is_put_into_a_group_while_it_is_deleted(
 
 
 @pytest.mark.parametrize("url", ["/users/{}/delete/", "/admin/accounts/user/{}/delete/"])
-def test_somebody_who_does_something_in_the_admin_while_they_are_deleted(
+def test_who_is_deleted_meanwhile_does_nothing_in_the_admin(
     administrator: User, alice: User, url: str
 ) -> None:
     def do_something() -> None:

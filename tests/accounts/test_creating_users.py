@@ -17,7 +17,7 @@ from accounts.forms import UserCreationForm
 from accounts.models import User
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -193,7 +193,7 @@ def test_bulk_create_of_nobody_defers_nothing() -> None:
     ],
     ids=["ignore", "update"],
 )
-def test_bulk_create_refuses_conflicts_it_could_not_tell_from_new_rows(
+def test_bulk_create_refuses_conflicts_that_look_like_new_rows(
     conflicts: dict[str, Any],
 ) -> None:
     with pytest.raises(NotSupportedError, match="could not tell which users are new"):

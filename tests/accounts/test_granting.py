@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 
 from accounts import rights
 from accounts.models import User
-from tests.accounts.test_rights import permission
+from tests.permissions import permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,18 +29,7 @@ def manager(staff: Callable[..., User]) -> User:
 
 
 @pytest.fixture
-def as_manager(client: Client, manager: User) -> Client:
-    client.force_login(manager)
-    return client
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
-def group(db: None) -> Callable[..., Group]:
+def make_group(db: None) -> Callable[..., Group]:
     """Make a group that gives just these permissions."""
 
     def make(*permissions: str, name: str = "group") -> Group:
@@ -66,9 +55,9 @@ def choices(answer: Any, field: str) -> set[Any]:
 
 
 def test_one_grants_what_one_has(
-    as_manager: Client, alice: User, group: Callable[..., Group]
+    as_manager: Client, alice: User, make_group: Callable[..., Group]
 ) -> None:
-    readers = group("joblogs.view_userlog")
+    readers = make_group("joblogs.view_userlog")
     view = permission("accounts.view_user")
     answer = change(
         as_manager, alice, is_staff="on", groups=[readers.pk], user_permissions=[view.pk]
@@ -81,11 +70,14 @@ def test_one_grants_what_one_has(
 
 
 def test_one_is_offered_what_one_has_and_no_more(
-    as_manager: Client, alice: User, group: Callable[..., Group]
+    as_manager: Client, alice: User, make_group: Callable[..., Group]
 ) -> None:
     held = {permission(name) for name in (*HELD, *OF_GROUPS)}
-    nothing, readers = group(name="nothing"), group("joblogs.view_userlog", name="readers")
-    group("joblogs.view_userlog", LACKING, name="deleters")
+    nothing, readers = (
+        make_group(name="nothing"),
+        make_group("joblogs.view_userlog", name="readers"),
+    )
+    make_group("joblogs.view_userlog", LACKING, name="deleters")
     answer = as_manager.get(f"/admin/accounts/user/{alice.pk}/change/")
     assert choices(answer, "user_permissions") == held
     assert choices(answer, "groups") == {nothing, readers}
@@ -93,9 +85,9 @@ def test_one_is_offered_what_one_has_and_no_more(
 
 
 def test_what_one_has_by_a_group_one_may_grant(
-    as_manager: Client, manager: User, alice: User, group: Callable[..., Group]
+    as_manager: Client, manager: User, alice: User, make_group: Callable[..., Group]
 ) -> None:
-    manager.groups.add(group(LACKING))
+    manager.groups.add(make_group(LACKING))
     granted = permission(LACKING)
     assert change(as_manager, alice, user_permissions=[granted.pk]).status_code == 302
     assert list(alice.user_permissions.all()) == [granted]
@@ -108,9 +100,9 @@ def test_a_forged_permission_is_refused(as_manager: Client, alice: User) -> None
 
 
 def test_a_forged_group_is_refused(
-    as_manager: Client, alice: User, group: Callable[..., Group]
+    as_manager: Client, alice: User, make_group: Callable[..., Group]
 ) -> None:
-    answer = change(as_manager, alice, groups=[group("joblogs.view_userlog", LACKING).pk])
+    answer = change(as_manager, alice, groups=[make_group("joblogs.view_userlog", LACKING).pk])
     assert "groups" in answer.context["adminform"].form.errors
     assert not alice.groups.exists()
 
@@ -143,9 +135,9 @@ def test_a_new_user_has_no_rights_whatever_is_posted(
 
 
 def test_a_superuser_grants_everything(
-    as_administrator: Client, alice: User, group: Callable[..., Group]
+    as_administrator: Client, alice: User, make_group: Callable[..., Group]
 ) -> None:
-    deleters, delete = group(LACKING), permission(LACKING)
+    deleters, delete = make_group(LACKING), permission(LACKING)
     change(
         as_administrator,
         alice,
@@ -160,9 +152,9 @@ def test_a_superuser_grants_everything(
 
 
 def test_an_edit_keeps_the_grants_of_the_account(
-    as_manager: Client, alice: User, group: Callable[..., Group]
+    as_manager: Client, alice: User, make_group: Callable[..., Group]
 ) -> None:
-    readers, view = group("joblogs.view_userlog"), permission("accounts.view_user")
+    readers, view = make_group("joblogs.view_userlog"), permission("accounts.view_user")
     alice.groups.add(readers)
     alice.user_permissions.add(view)
     page = as_manager.get(f"/admin/accounts/user/{alice.pk}/change/")
@@ -181,9 +173,9 @@ def test_an_edit_keeps_the_grants_of_the_account(
 
 
 def test_a_group_is_given_the_permissions_one_has(
-    as_manager: Client, group: Callable[..., Group]
+    as_manager: Client, make_group: Callable[..., Group]
 ) -> None:
-    readers, view = group(), permission("accounts.view_user")
+    readers, view = make_group(), permission("accounts.view_user")
     url = f"/admin/auth/group/{readers.pk}/change/"
     form: dict[str, Any] = {"name": "readers", "permissions": [view.pk]}
     assert as_manager.post(url, form).status_code == 302
@@ -199,9 +191,9 @@ def test_a_group_is_given_the_permissions_one_has(
 
 @pytest.mark.parametrize("why", ["gives more", "one's own"])
 def test_a_group_that_gives_more_or_is_ones_own_stays_as_it_is(
-    as_manager: Client, manager: User, group: Callable[..., Group], why: str
+    as_manager: Client, manager: User, make_group: Callable[..., Group], why: str
 ) -> None:
-    kept = group(LACKING if why == "gives more" else "joblogs.view_userlog")
+    kept = make_group(LACKING if why == "gives more" else "joblogs.view_userlog")
     if why == "one's own":
         manager.groups.add(kept)
     url = f"/admin/auth/group/{kept.pk}"
@@ -209,7 +201,7 @@ def test_a_group_that_gives_more_or_is_ones_own_stays_as_it_is(
     assert as_manager.post(f"{url}/change/", {"name": "mine"}).status_code == 403
     assert as_manager.get(f"{url}/delete/").status_code == 403
     assert as_manager.post(f"{url}/delete/", {"post": "yes"}).status_code == 403
-    other = group(name="other")
+    other = make_group(name="other")
     form = {"action": "delete_selected", "_selected_action": [kept.pk, other.pk]}
     answer = as_manager.post("/admin/auth/group/", form)
     assert "group is a group of yours, gives rights" in answer.content.decode()
@@ -226,11 +218,11 @@ MORE_RIGHTS: dict[str, Callable[[User, Group], object]] = {
 
 
 @pytest.mark.parametrize("way", MORE_RIGHTS)
-def test_nobody_takes_rights_away_through_a_group_from_who_has_more(
-    as_manager: Client, alice: User, group: Callable[..., Group], way: str
+def test_nobody_takes_rights_by_a_group_from_who_has_more(
+    as_manager: Client, alice: User, make_group: Callable[..., Group], way: str
 ) -> None:
     bob = User.objects.create_user("bob", is_staff=True)
-    kept, deleters = group("joblogs.view_userlog"), group(LACKING, name="deleters")
+    kept, deleters = make_group("joblogs.view_userlog"), make_group(LACKING, name="deleters")
     kept.user_set.add(alice, bob)
     MORE_RIGHTS[way](bob, deleters)
     url = f"/admin/auth/group/{kept.pk}"
@@ -247,9 +239,9 @@ def test_nobody_takes_rights_away_through_a_group_from_who_has_more(
 
 
 def test_a_group_of_staff_is_beyond_who_is_not_staff(
-    outsider: User, alice: User, group: Callable[..., Group]
+    outsider: User, alice: User, make_group: Callable[..., Group]
 ) -> None:
-    made = group()
+    made = make_group()
     made.user_set.add(alice)
     assert list(rights.manageable_groups(outsider)) == [made]
     User.objects.filter(pk=alice.pk).update(is_staff=True)
@@ -257,9 +249,9 @@ def test_a_group_of_staff_is_beyond_who_is_not_staff(
 
 
 def test_a_superuser_changes_and_deletes_every_group(
-    as_administrator: Client, administrator: User, group: Callable[..., Group]
+    as_administrator: Client, administrator: User, make_group: Callable[..., Group]
 ) -> None:
-    mine = group(LACKING)
+    mine = make_group(LACKING)
     administrator.groups.add(mine)
     url = f"/admin/auth/group/{mine.pk}"
     assert as_administrator.post(f"{url}/change/", {"name": "none"}).status_code == 302
@@ -269,8 +261,10 @@ def test_a_superuser_changes_and_deletes_every_group(
     assert not Group.objects.exists()
 
 
-def test_groups_are_deleted_by_the_action(as_manager: Client, group: Callable[..., Group]) -> None:
+def test_groups_are_deleted_by_the_action(
+    as_manager: Client, make_group: Callable[..., Group]
+) -> None:
     form = {"action": "delete_selected", "post": "yes"}
-    pks = [group(name=name).pk for name in ("one", "two")]
+    pks = [make_group(name=name).pk for name in ("one", "two")]
     as_manager.post("/admin/auth/group/", form | {"_selected_action": pks})
     assert not Group.objects.exists()

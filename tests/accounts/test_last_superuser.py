@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connection, connections, transaction
-from django.test import Client
+from django.db import transaction
 
 from accounts import rights
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.waiting import wait_for
+from tests.meanwhile import logged_in, meanwhile
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.db.models import Model
     from django.http import HttpResponse
+    from django.test import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,12 +67,6 @@ def bob() -> User:
     return User.objects.create_superuser("bob", password="password")
 
 
-def logged_in(user: User) -> Client:
-    client = Client(raise_request_exception=False)
-    client.force_login(user)
-    return client
-
-
 def act(client: Client, way: str, account: User) -> Any:
     url, form = WAYS[way]
     values = {"pk": account.pk, "name": account.username}
@@ -119,47 +112,6 @@ def test_of_two_who_act_on_each_other_one_succeeds_and_stays(
     assert loser.status_code in {302, 403}
 
 
-def blocked() -> bool:
-    """Whether some transaction waits for another's."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
-        )
-        (waiting,) = cursor.fetchone() or (0,)
-    return bool(waiting)
-
-
-def meanwhile(request: Callable[[], Any], change: Callable[[], object], held: Model) -> Any:
-    """Return the answer to a request that found a row held, and the change made then."""
-    rows = type(held)._default_manager.select_for_update(no_key=True)
-    return overtaken(request, lambda: rows.get(pk=held.pk), change)
-
-
-def overtaken(
-    request: Callable[[], Any], first: Callable[[], object], then: Callable[[], object] = int
-) -> Any:
-    """Return the answer to a request that waits for what another transaction does first.
-
-    What it does then, and that it commits, comes while the request waits.
-    """
-    answers: list[Any] = []
-
-    def ask() -> None:
-        try:
-            answers.append(request())
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=ask)
-    with transaction.atomic():
-        first()
-        thread.start()
-        wait_for(blocked)
-        then()
-    thread.join()
-    return answers[0]
-
-
 LOSSES: dict[str, dict[str, object]] = {
     "demoted": {"is_superuser": False},
     "no longer staff": {"is_staff": False},
@@ -188,33 +140,31 @@ def test_who_loses_their_rights_while_they_wait_changes_nothing(
     assert is_in_charge(ada)
 
 
-@pytest.mark.parametrize("way", ["delete", "deactivate", "take the password"])
-def test_who_is_promoted_meanwhile_is_not_managed_any_more(
-    staff: Callable[..., User], way: str
-) -> None:
+def act_while_promoted(staff: Callable[..., User], way: str, account: User) -> Any:
+    """Return the answer to somebody who manages an account that is made a superuser meanwhile."""
     client = logged_in(staff("accounts.change_user", "accounts.delete_user"))
-    alice = User.objects.create_user("alice", password="password")
 
     def promote() -> None:
-        User.objects.filter(pk=alice.pk).update(is_superuser=True)
+        User.objects.filter(pk=account.pk).update(is_superuser=True)
 
-    answer = meanwhile(lambda: act(client, way, alice), promote, alice)
+    return meanwhile(lambda: act(client, way, account), promote, account)
+
+
+@pytest.mark.parametrize("way", ["delete", "deactivate", "take the password"])
+def test_who_is_promoted_meanwhile_is_not_managed_any_more(
+    staff: Callable[..., User], alice: User, way: str
+) -> None:
+    answer = act_while_promoted(staff, way, alice)
     assert answer.status_code == 403
     assert "alice has rights that you do not have." in answer.content.decode()
     assert is_in_charge(alice)
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "admin" in way or "action" in way])
-def test_who_is_promoted_meanwhile_is_not_managed_in_the_admin_any_more(
-    staff: Callable[..., User], way: str
+def test_who_is_promoted_meanwhile_is_no_longer_managed(
+    staff: Callable[..., User], alice: User, way: str
 ) -> None:
-    client = logged_in(staff("accounts.change_user", "accounts.delete_user"))
-    alice = User.objects.create_user("alice", password="password")
-
-    def promote() -> None:
-        User.objects.filter(pk=alice.pk).update(is_superuser=True)
-
-    assert meanwhile(lambda: act(client, way, alice), promote, alice).status_code == 403
+    assert act_while_promoted(staff, way, alice).status_code == 403
     assert is_in_charge(alice)
 
 
@@ -245,8 +195,7 @@ def test_logs_of_those_who_are_held_are_written_meanwhile(
     in_threads: Callable[..., list[BaseException | None]], ada: User, bob: User
 ) -> None:
     def write() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '2s'")
+        execute("SET lock_timeout = '2s'")
         for user in (ada, bob):
             UserLog.objects.write(user_id=user.pk)
 

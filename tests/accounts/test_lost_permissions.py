@@ -11,8 +11,8 @@ from django.db import transaction
 from accounts import rights
 from accounts.models import User
 from tests.accounts import test_last_superuser, test_meanwhile
-from tests.accounts.test_last_superuser import logged_in, meanwhile
-from tests.accounts.test_rights import permission
+from tests.meanwhile import logged_in, meanwhile
+from tests.permissions import permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.contrib.auth.models import Group
 
 from accounts import rights
 from accounts.admin import UserAdmin
 from accounts.models import User
-from tests.accounts.test_last_superuser import logged_in, meanwhile
-from tests.accounts.test_rights import permission
+from tests.meanwhile import logged_in, meanwhile
+from tests.permissions import permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.contrib.auth.models import Group
     from django.test import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,11 +30,6 @@ WAYS = {
 @pytest.fixture
 def manager(staff: Callable[..., User]) -> User:
     return staff("auth.view_group", "auth.change_group", "auth.delete_group")
-
-
-@pytest.fixture
-def group(db: None) -> Group:
-    return Group.objects.create(name="group")
 
 
 def act(client: Client, way: str, group: Group) -> object:
@@ -64,7 +59,7 @@ def test_who_is_deleted_meanwhile_changes_no_group(manager: User, group: Group, 
     assert group.name == "group"
 
 
-def test_who_joins_a_selection_after_it_was_looked_at_is_not_deleted(
+def test_who_joins_a_selection_later_is_not_deleted(
     as_administrator: Client, administrator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def joined(*args: object) -> None:

@@ -9,7 +9,7 @@ from django.contrib.auth.forms import PasswordChangeForm
 
 from accounts import rights
 from accounts.models import User
-from tests.accounts.test_last_superuser import logged_in, meanwhile
+from tests.meanwhile import logged_in, meanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def test_who_is_changed_while_they_wait_has_no_new_password(
     )
 
 
-def test_an_old_password_that_was_right_when_it_was_checked_undoes_no_reset(
+def test_an_old_password_that_was_right_undoes_no_reset(
     administrator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = PasswordChangeForm.clean_old_password
@@ -70,7 +70,7 @@ def test_an_old_password_that_was_right_when_it_was_checked_undoes_no_reset(
     assert administrator.check_password("given by an administrator")
 
 
-def test_who_stays_as_they_are_has_a_new_password_and_stays_logged_in(administrator: User) -> None:
+def test_who_changes_their_password_stays_logged_in(administrator: User) -> None:
     client = logged_in(administrator)
     assert client.post("/password/", FORM)["Location"] == "/password/done/"
     assert client.get("/password/done/").status_code == 200

@@ -106,7 +106,7 @@ def test_a_user_page_without_the_right_to_see_logs_shows_none(
     assert "joblogs.view_userlog" in page
 
 
-def test_a_part_of_a_page_asks_for_the_whole_page_when_the_session_has_ended(
+def test_a_part_of_a_page_without_a_session_asks_for_the_whole(
     client: Client, account: User
 ) -> None:
     response = client.get(f"/users/{account.pk}/logs/", headers={"HX-Request": "true"})
@@ -147,7 +147,7 @@ def test_the_front_page_tells_others_that_it_is_not_for_them(
     assert client.get("/").status_code == 403
 
 
-def test_one_who_may_add_but_not_view_users_comes_back_to_a_page_for_the_next(
+def test_who_may_only_add_users_comes_back_to_add_the_next(
     client: Client, staff: Callable[..., User]
 ) -> None:
     client.force_login(staff("accounts.add_user"))

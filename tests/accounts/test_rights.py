@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 
 from accounts import rights
 from accounts.models import User
 from joblogs.models import UserLog
+from tests.permissions import permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +31,6 @@ ADMIN_PAGES = {
     "password": PAGES["password"],
     "delete": {"post": "yes"},
 }
-
-
-def permission(name: str) -> Permission:
-    app_label, codename = name.split(".")
-    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
 
 
 def by_permission(account: User) -> None:
@@ -63,12 +59,6 @@ MORE_RIGHTS: dict[str, Callable[[User], None]] = {
 def manager(staff: Callable[..., User]) -> User:
     """A staff member who may do everything with users, and nothing else."""
     return staff(*MANAGE, username="manager")
-
-
-@pytest.fixture
-def as_manager(client: Client, manager: User) -> Client:
-    client.force_login(manager)
-    return client
 
 
 @pytest.fixture
@@ -240,7 +230,7 @@ def test_nobody_changes_their_own_rights_in_the_admin(
     assert not manager.groups.exists()
 
 
-def test_ones_own_password_is_changed_where_the_present_one_is_asked_for(
+def test_ones_own_password_is_changed_where_it_is_asked_for(
     as_administrator: Client, administrator: User
 ) -> None:
     form = {"password1": "correct horse battery", "password2": "correct horse battery"}

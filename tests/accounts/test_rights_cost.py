@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import rights
 from accounts.models import User
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,17 +51,14 @@ def test_a_page_of_the_admin_asks_once(client: Client, manager: User) -> None:
     assert len([query for query in captured if '"is_staff" <= ' in query["sql"]]) == 1
 
 
-def test_holding_costs_one_query_and_finds_the_users_through_their_key(
+def test_holding_costs_one_query_and_uses_the_users_key(
     administrator: User, django_assert_num_queries: Callable[..., Any]
 ) -> None:
     users = User.objects.bulk_create([User(username=f"user{number}") for number in range(2_000)])
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE users")
+    execute("ANALYZE users")
     with django_assert_num_queries(1) as captured, transaction.atomic(savepoint=False):
         rights.hold(administrator, [users[0].pk])
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {captured[0]['sql']}")
-        plan = "\n".join(row[0] for row in cursor.fetchall())
+    plan = "\n".join(row[0] for row in execute(f"EXPLAIN {captured[0]['sql']}"))
     assert "users_pkey" in plan
 
 
@@ -72,8 +70,7 @@ def test_the_rule_for_a_group_reads_its_members_and_not_everybody(
     group, everybody = (Group.objects.create(name=name) for name in ("group", "everybody"))
     group.user_set.add(*users[:3])
     everybody.user_set.add(*users)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE users, users_groups, users_user_permissions")
+    execute("ANALYZE users, users_groups, users_user_permissions")
     with django_assert_num_queries(1):
         assert rights.manageable_groups(manager).filter(pk=group.pk).exists()
     plan = rights.manageable_groups(manager).filter(pk=group.pk).explain()

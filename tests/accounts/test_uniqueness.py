@@ -16,6 +16,7 @@ from accounts.conflicts import OVERTAKEN
 from accounts.forms import UserCreationForm
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from joblogs.models import Job
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +84,7 @@ def test_logging_in_does_not_depend_on_case(rf: RequestFactory, username: str) -
 
 def test_looking_a_name_up_uses_the_index() -> None:
     User.objects.bulk_create([User(username=f"user{number}") for number in range(2_000)])
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE users")
+    execute("ANALYZE users")
     with connection.execute_wrapper(plan := Plan()):
         User.objects.get_by_natural_key("USER7")
     assert "users_username_lower_key" in plan.text
@@ -126,7 +126,7 @@ def test_createsuperuser_says_in_a_line_what_does_not_fit(
     assert User.objects.count() == 1
 
 
-def test_createsuperuser_does_not_hide_an_error_about_something_else(
+def test_createsuperuser_does_not_hide_another_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
@@ -138,7 +138,7 @@ def test_createsuperuser_does_not_hide_an_error_about_something_else(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_take_a_name_at_once_one_gets_it_and_the_others_are_told(
+def test_of_many_who_take_a_name_one_gets_it_and_all_are_told(
     in_threads: Callable[..., list[BaseException | None]], administrator: User
 ) -> None:
     answers: list[tuple[int, str]] = []
@@ -161,7 +161,7 @@ def test_of_many_who_take_a_name_at_once_one_gets_it_and_the_others_are_told(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_name_taken_between_check_and_saving_is_an_error_on_the_page(
+def test_a_name_taken_before_saving_is_an_error_on_the_page(
     as_administrator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = User.save

@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from accounts.forms import UserSearchForm
 from accounts.models import User
 from joblogs.models import UserLog
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,8 +117,7 @@ def test_the_list_counts_logs_without_a_query_per_row(
 
 def test_the_lists_first_page_is_found_through_an_index() -> None:
     User.objects.bulk_create([User(username=f"user{number}") for number in range(2_000)])
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE users")
+    execute("ANALYZE users")
     plan = UserSearchForm({}).search(User.objects.all())[:25].explain()
     assert "users_newest_idx" in plan
     assert "Sort" not in plan

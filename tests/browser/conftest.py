@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.processes import WebServer, database_url
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from playwright.sync_api import ConsoleMessage, Page, Response
+
+    from tests.processes import WebServer
+
+# So that its assertions tell what they have seen.
+pytest.register_assert_rewrite("tests.browser.pages")
 
 TELL_OF_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
@@ -22,17 +24,6 @@ addEventListener("securitypolicyviolation", (event) =>
 """
 ANSWERED_WITH_ERROR = "Failed to load resource: the server responded with a status of"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture
-def site(transactional_db: None, tmp_path: Path) -> Iterator[str]:
-    """The address of a web server on the tests' database."""
-    server = WebServer(url=database_url(), log=tmp_path / "web.log", forked=True)
-    try:
-        server.wait_until_ready()
-        yield server.address
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -44,7 +35,7 @@ def complaints() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def open_page(site: str, complaints: list[str]) -> Iterator[Callable[..., Page]]:
+def open_page(site: WebServer, complaints: list[str]) -> Iterator[Callable[..., Page]]:
     """Open a browser window on the site: open_page(width=1280, color_scheme="dark").
 
     While it is open, the database is for other processes: Django refuses it next to Playwright.
@@ -68,7 +59,7 @@ def open_page(site: str, complaints: list[str]) -> Iterator[Callable[..., Page]]
 
         def open_it(*, width: int, color_scheme: str) -> Page:
             context = browser.new_context(
-                base_url=site,
+                base_url=site.address,
                 viewport={"width": width, "height": 800},
                 color_scheme=color_scheme,  # type: ignore[arg-type]  # "light" or "dark"
                 reduced_motion="reduce",

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.browser.test_main_job import NARROW, WIDE, assert_fits, log_in
+from tests.browser.pages import NARROW, WIDE, assert_fits, log_in
 from tests.project.pages import named_pages
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from accounts.models import User
 from joblogs.models import Job
-from tests.browser.test_main_job import NARROW, WIDE, log_in
+from tests.browser.pages import NARROW, WIDE, log_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable

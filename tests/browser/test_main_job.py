@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.pages import NARROW, WIDE, assert_fits, log_in
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,19 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-WIDE, NARROW = 1280, 360
-
-
-def log_in(page: Page) -> None:
-    """Log in with the keyboard alone."""
-    page.goto("/users/")
-    page.get_by_label("Username").focus()
-    page.keyboard.type("administrator")
-    page.keyboard.press("Tab")
-    page.keyboard.type("password")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Users")).to_be_visible()
-
 
 def brightness(page: Page) -> float:
     """Return how bright the page's background is, from 0 to 255."""
@@ -39,11 +28,6 @@ def brightness(page: Page) -> float:
         color = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     red, green, blue = (int(number) for number in re.findall(r"\d+", color)[:3])
     return (red + green + blue) / 3
-
-
-def assert_fits(page: Page) -> None:
-    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(overflow) == 0
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW], ids=["wide", "narrow"])

@@ -38,14 +38,14 @@ def copied() -> set[str]:
     return {source for some in sources for source in some}
 
 
-def test_all_code_and_nothing_that_is_not_there_is_copied_into_the_image() -> None:
+def test_all_code_and_only_what_is_there_is_in_the_image() -> None:
     assert copied() == {
         *("requirements.txt", "manage.py", "project", "accounts", "joblogs", "templates")
     }
     assert all((ROOT / source).exists() for source in copied())
 
 
-def test_the_folder_that_is_sent_to_be_built_holds_what_is_copied_and_no_secret() -> None:
+def test_the_builds_folder_holds_what_is_copied_and_no_secret() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
@@ -145,7 +145,7 @@ def test_compose_asks_the_site_where_it_answers(services: dict[str, Any]) -> Non
     assert services["web"]["ports"] == ["127.0.0.1:8000:8000"]
 
 
-def test_compose_takes_secrets_from_the_example_of_variables_and_holds_none(
+def test_compose_takes_secrets_from_variables_and_holds_none(
     services: dict[str, Any],
 ) -> None:
     text = (EXAMPLES / "compose.yaml").read_text()

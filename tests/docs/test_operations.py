@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from uvicorn.main import main as uvicorn
 
@@ -20,6 +19,7 @@ from tests.docs.pages import (
     parser_of,
     start_of,
 )
+from tests.sql import execute
 
 
 def options_of(*command: str) -> set[str]:
@@ -32,14 +32,14 @@ def options_of(*command: str) -> set[str]:
 
 
 @pytest.mark.parametrize("arguments", of_manage_py(), ids=" ".join)
-def test_manage_py_understands_every_command_of_the_page_and_its_examples(
+def test_manage_py_understands_every_command_of_the_page(
     arguments: list[str],
 ) -> None:
     command, *rest = arguments
     parser_of(command).parse_args(rest)
 
 
-def test_every_flag_that_the_page_names_is_one_of_workers_or_of_health() -> None:
+def test_every_flag_of_the_page_is_one_of_workers_or_health() -> None:
     flags = {
         flag for code in code_in_text() for flag in re.findall(r"^--[a-z-]+|(?<= )--[a-z-]+", code)
     }
@@ -81,5 +81,4 @@ def test_every_file_that_the_page_links_to_is_there() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("statement", blocks("sql"), ids=lambda sql: " ".join(sql.split())[:60])
 def test_postgresql_understands_every_statement_of_the_page(statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
+    execute(statement)

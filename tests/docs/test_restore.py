@@ -12,11 +12,12 @@ from django.db import connection
 
 from accounts.models import User
 from project.postgres.binaries import find_installation
-from tests.conftest import jobs_of
 from tests.docs.pages import statement_with
-from tests.joblogs.workers import add_worker
+from tests.jobs import jobs_of
 from tests.processes import WorkerProcess, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import add_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +43,11 @@ def restored(server: psycopg.Connection, tmp_path: Path) -> Iterator[psycopg.Con
     programs = find_installation() / "bin"
     waiting, running = (User.objects.create_user(name) for name in ("waiting", "running"))
     assert len(jobs_of(waiting.pk)) == 1
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE id = %s",
-            [add_worker(host="before", pid=7), jobs_of(running.pk)[0].pk],
-        )
+    execute(
+        "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s WHERE id = %s",
+        add_worker(host="before", pid=7),
+        jobs_of(running.pk)[0].pk,
+    )
     subprocess.run(
         [programs / "pg_dump", "--format=custom", f"--file={dump}", database_url()], check=True
     )
@@ -69,7 +70,7 @@ def one_of(session: psycopg.Connection, query: str) -> object:
     return row[0] if row else None
 
 
-def test_jobs_wait_in_paused_queues_those_that_were_running_too_and_run_when_resumed(
+def test_all_jobs_wait_in_paused_queues_and_run_when_resumed(
     restored: psycopg.Connection, tmp_path: Path
 ) -> None:
     restored.execute(statement_with("INSERT INTO job_queues").encode())

@@ -8,7 +8,6 @@ import pwd
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,9 @@ from tests.docs.pages import (
     unit,
     worker_options,
 )
-from tests.engine_processes.pgbouncer import PROGRAM
+from tests.pgbouncer import PROGRAM
+from tests.ports import free_port
+from tests.requirements import needs_pgbouncer
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ OF_OTHERS = {"FORWARDED_ALLOW_IPS", "POSTGRES_PASSWORD"}
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze (package systemd)"
-)
-needs_pgbouncer = pytest.mark.skipif(
-    PROGRAM is None, reason="there is no pgbouncer (Debian package pgbouncer)"
 )
 
 
@@ -59,7 +57,7 @@ def test_every_variable_of_the_example_is_one_that_is_read() -> None:
     assert set(variables_of_the_example()) <= known
 
 
-def test_the_example_of_a_database_url_finds_the_server_that_takes_writes(
+def test_the_examples_url_finds_the_server_that_takes_writes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", variables_of_the_example()["DATABASE_URL"])
@@ -77,7 +75,7 @@ def test_a_unit_is_started_again_for_ever(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_a_units_processes_are_asked_to_stop_once_and_killed_together(name: str) -> None:
+def test_a_units_processes_are_stopped_once_and_killed_together(name: str) -> None:
     assert unit(name)["KillMode"] == ["mixed"]
 
 
@@ -86,7 +84,7 @@ def test_systemd_gives_a_worker_the_time_that_it_takes_to_stop() -> None:
     assert seconds_of(limit) > longest_stop(start_of("joblogs-worker@.service"))
 
 
-def test_a_child_that_ran_out_of_memory_does_not_take_the_others_along() -> None:
+def test_a_child_out_of_memory_does_not_take_others_along() -> None:
     assert worker_options(start_of("joblogs-worker@.service"))["processes"] > 1
     assert unit("joblogs-worker@.service")["OOMPolicy"] == ["continue"]
 
@@ -127,7 +125,7 @@ def pgbouncer_settings() -> configparser.ConfigParser:
     return settings
 
 
-def test_pgbouncer_has_room_for_the_pools_of_many_processes_of_the_site() -> None:
+def test_pgbouncer_has_room_for_the_pools_of_many_processes() -> None:
     settings = pgbouncer_settings()["pgbouncer"]
     assert settings["pool_mode"] == "transaction"
     assert int(settings["max_client_conn"]) >= 20 * (10 + 1)
@@ -139,13 +137,10 @@ def test_pgbouncer_has_room_for_the_pools_of_many_processes_of_the_site() -> Non
 def test_pgbouncer_starts_with_its_example(tmp_path: Path) -> None:
     assert PROGRAM
     settings = pgbouncer_settings()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     users = tmp_path / "userlist.txt"
     users.write_text("")
     ours = settings["pgbouncer"]
-    ours.update(listen_port=str(port), auth_file=str(users), unix_socket_dir="")
+    ours.update(listen_port=str(free_port()), auth_file=str(users), unix_socket_dir="")
     if os.geteuid() == 0:
         # It refuses to be root.
         ours["user"] = pwd.getpwuid(65534).pw_name

@@ -12,16 +12,12 @@ from django.utils import timezone
 from joblogs.models import Job, JobLog, JobQueue
 from joblogs.tasks import create_user_log
 from tests.docs.pages import query_under, statement_with
-from tests.joblogs.workers import add_worker
+from tests.sql import execute
+from tests.workers import add_worker
 
 pytestmark = pytest.mark.django_db
 
 ATTEMPTS = "How attempts ended in the last hour"
-
-
-def execute(statement: str, **parameters: int | str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters or None)
 
 
 def rows_under(title: str) -> list[dict[str, Any]]:
@@ -36,17 +32,11 @@ def job(*, queue: str = "default", status: str = "todo", minutes_ago: int = 0) -
     """Defer a job; bring it into a state, and that so many minutes ago."""
     pk = create_user_log.configure(queue=queue).defer(user_id=1)
     if status != "todo":
-        execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %(pk)s", pk=pk)
-        execute(
-            "UPDATE procrastinate_jobs SET status = %(status)s WHERE id = %(pk)s",
-            pk=pk,
-            status=status,
-        )
+        execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", pk)
+        execute("UPDATE procrastinate_jobs SET status = %s WHERE id = %s", status, pk)
     execute(
-        "UPDATE procrastinate_events SET at = at - make_interval(mins => %(minutes)s)"
-        " WHERE job_id = %(pk)s",
-        pk=pk,
-        minutes=minutes_ago,
+        "UPDATE procrastinate_events SET at = at - make_interval(mins => %s) WHERE job_id = %s",
+        *(minutes_ago, pk),
     )
     return pk
 
@@ -65,7 +55,7 @@ def log(job_id: int, outcome: str, *, attempt: int = 1, days_ago: float = 0, ran
     )
 
 
-def test_the_oldest_ready_job_of_each_queue_is_found_unless_the_queue_is_paused() -> None:
+def test_the_oldest_ready_job_of_each_unpaused_queue_is_found() -> None:
     old = job(minutes_ago=10)
     job(minutes_ago=5)
     job(queue="paused", minutes_ago=20)
@@ -104,7 +94,7 @@ def test_attempts_of_the_last_hour_are_counted_by_how_they_ended() -> None:
     assert rows_under(ATTEMPTS)[0]["p95"] > timedelta(seconds=2)
 
 
-def test_a_job_that_was_lost_twice_in_a_day_is_poison_and_one_lost_once_is_not() -> None:
+def test_a_job_lost_twice_in_a_day_is_poison_and_once_is_not() -> None:
     for attempt in (1, 2):
         log(1, "lost", attempt=attempt)
         log(3, "lost", attempt=attempt, days_ago=2)
@@ -124,7 +114,7 @@ def test_jobs_that_failed_for_good_are_counted() -> None:
 def test_a_job_that_runs_for_long_is_found_with_its_worker() -> None:
     slow = job(status="doing", minutes_ago=10)
     worker = add_worker(host="a", pid=1)
-    execute("UPDATE procrastinate_jobs SET worker_id = %(worker)s", worker=worker)
+    execute("UPDATE procrastinate_jobs SET worker_id = %s", worker)
     job(status="doing", minutes_ago=1)
     job(status="succeeded", minutes_ago=20)
     [row] = rows_under("Running for long")

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection
 from procrastinate.contrib.django import app
 
-from joblogs.engine.manager import JobManager
+from tests.engine.manager import job_ids, manager
+from tests.engine.rescues import Given, rescue_on
 from tests.processes import database_url
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from joblogs.engine.fetched import FetchedJob
-
 
 # So that its assertions tell what they have seen.
 pytest.register_assert_rewrite("tests.engine.machine", "tests.engine.people")
-
-
-def manager() -> JobManager:
-    assert isinstance(app.job_manager, JobManager)
-    return app.job_manager
-
-
-def job_ids(starts: list[list[FetchedJob]]) -> list[list[int]]:
-    return [[job.id for job in jobs] for jobs in starts]
 
 
 @pytest.fixture
@@ -48,11 +39,10 @@ def add_many(db: None) -> Callable[..., None]:
     """Insert jobs, as many as the SQL query has rows of a lock, a priority and a queue."""
 
     def insert(query: str) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO procrastinate_jobs (task_name, lock, priority, queue_name)"  # noqa: S608  # our own
-                f" SELECT 'one', * FROM ({query}) AS job"
-            )
+        execute(
+            "INSERT INTO procrastinate_jobs (task_name, lock, priority, queue_name)"  # noqa: S608  # our own
+            f" SELECT 'one', * FROM ({query}) AS job"
+        )
 
     return insert
 
@@ -103,18 +93,6 @@ def end(worker: int) -> Callable[..., None]:
 
 
 @pytest.fixture
-def execute(db: None) -> Callable[..., list[tuple[Any, ...]]]:
-    """Execute SQL on Django's connection, and return its rows if it has any."""
-
-    def call(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(query, parameters)
-            return cursor.fetchall() if cursor.description else []
-
-    return call
-
-
-@pytest.fixture
 def connect(transactional_db: None) -> Iterator[Callable[[], psycopg.Connection]]:
     """Open connections of one's own, to be in several transactions at a time."""
     opened: list[psycopg.Connection] = []
@@ -126,3 +104,16 @@ def connect(transactional_db: None) -> Iterator[Callable[[], psycopg.Connection]
     yield call
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def rescue(transactional_db: None) -> Callable[..., list[Given]]:
+    """Rescue and commit, on a connection of its own."""
+
+    def call(*orphans: tuple[int, int], **options: int) -> list[Given]:
+        # It waits for nobody; one that does fails, instead of waiting for its own test.
+        session = psycopg.connect(database_url(), autocommit=True, options="-c lock_timeout=5s")
+        with closing(session) as connection:
+            return rescue_on(connection, *orphans, **options)
+
+    return call

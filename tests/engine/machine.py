@@ -14,11 +14,12 @@ from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.manager import JobManager as StockJobManager
 
 from joblogs.models import Job, JobLog, JobQueue
-from tests.engine.conftest import job_ids, manager
+from tests.engine.manager import job_ids, manager
 from tests.engine.model import MOST_DEATHS, NOW, PAST, Fetched, ModelJob, Retry, row_of
 from tests.engine.people import People
 from tests.engine.strategies import deferred_jobs, retries, some_queues
-from tests.engine.tables import execute, job_rows, log_rows
+from tests.engine.tables import job_rows, log_rows
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from procrastinate.jobs import Job as DeferredJob

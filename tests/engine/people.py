@@ -8,7 +8,7 @@ from procrastinate.manager import JobManager as StockJobManager
 
 from joblogs import verbs
 from joblogs.models import Job, JobQueue
-from tests.engine.conftest import manager
+from tests.engine.manager import manager
 from tests.engine.model import ENDED, PAST, Fetched, Model
 from tests.engine.strategies import QUEUES
 

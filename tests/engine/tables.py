@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.db import connection
-
 from joblogs.models import JobLog
 from tests.engine.model import NOW, PAST
-
-
-def execute(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """Execute SQL on Django's connection, and return its rows if it has any."""
-    with connection.cursor() as cursor:
-        cursor.execute(query, parameters)
-        return cursor.fetchall() if cursor.description else []
+from tests.sql import execute
 
 
 def job_rows() -> list[tuple[object, ...]]:

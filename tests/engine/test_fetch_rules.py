@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from joblogs.models import Job, JobQueue
-from tests.engine.conftest import manager
+from tests.engine.manager import manager
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     Add = Callable[..., int]
     Fetch = Callable[..., list[list[int]]]
     End = Callable[..., None]
-    Execute = Callable[..., list[tuple[Any, ...]]]
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ def test_priority_and_id_count_across_queues_locks_and_times(add: Add, fetch: Fe
     assert fetch() == [[jobs[2]], [jobs[3]]]
 
 
-def test_a_fetched_job_is_the_workers_and_has_all_that_was_deferred(add: Add, worker: int) -> None:
+def test_a_fetched_job_is_the_workers_with_all_it_had(add: Add, worker: int) -> None:
     due = timezone.now() - HOUR
     options = {"queue": "low", "priority": 3, "lock": "x", "queueing_lock": "y"}
     pk = add("mail", **options, schedule_at=due, task_kwargs={"to": ["alice", None]})
@@ -71,7 +71,7 @@ def test_no_more_starts_are_made_than_asked_for(add: Add, fetch: Fetch) -> None:
     ]
 
 
-def test_nothing_starts_before_its_time(add: Add, fetch: Fetch, execute: Execute) -> None:
+def test_nothing_starts_before_its_time(add: Add, fetch: Fetch) -> None:
     now = timezone.now()
     late, soon = add(schedule_at=now - HOUR), add(schedule_at=now + HOUR)
     assert fetch() == [[late]]
@@ -84,7 +84,7 @@ def test_nothing_starts_before_its_time(add: Add, fetch: Fetch, execute: Execute
     [("-infinity", True), ("4000-01-01 BC", True), ("infinity", False), ("9999-12-31", False)],
 )
 def test_times_that_python_does_not_know_are_only_early_or_late(
-    add: Add, fetch: Fetch, execute: Execute, worker: int, time: str, is_due: bool
+    add: Add, fetch: Fetch, worker: int, time: str, is_due: bool
 ) -> None:
     absurd, other = add(lock="x"), add()
     execute("UPDATE procrastinate_jobs SET scheduled_at = %s WHERE id = %s", time, absurd)
@@ -110,9 +110,7 @@ def test_paused_queues_are_left_alone_until_they_are_resumed(add: Add, fetch: Fe
     assert fetch("low") == [[low]]
 
 
-def test_of_a_lock_only_the_first_job_starts_and_none_while_one_runs(
-    add: Add, fetch: Fetch, end: End
-) -> None:
+def test_of_a_lock_only_the_first_job_starts_if_none_runs(add: Add, fetch: Fetch, end: End) -> None:
     second, third, first = (add(lock="x", priority=priority) for priority in (0, 0, 1))
     assert fetch() == [[first]]
     assert fetch() == []
@@ -123,7 +121,7 @@ def test_of_a_lock_only_the_first_job_starts_and_none_while_one_runs(
 
 
 @pytest.mark.parametrize("obstacle", ["scheduled", "in a queue of others", "paused"])
-def test_the_first_of_a_lock_blocks_the_others_even_if_it_cannot_start_itself(
+def test_the_first_of_a_lock_blocks_others_if_it_cannot_start(
     add: Add, fetch: Fetch, obstacle: str
 ) -> None:
     # As stock Procrastinate has it.
@@ -143,9 +141,7 @@ def test_jobs_of_a_batch_task_come_as_one_start_up_to_its_size(add: Add, fetch: 
     assert fetch(starts=3, batches={"mail": 3}) == [[other]]
 
 
-def test_a_batch_gathers_jobs_from_behind_others_and_takes_the_place_of_its_first(
-    add: Add, fetch: Fetch
-) -> None:
+def test_a_batch_takes_the_place_of_the_first_of_its_jobs(add: Add, fetch: Fetch) -> None:
     first = add("mail")
     others = [add("other") for _ in range(120)]
     last = add("mail")
@@ -165,17 +161,8 @@ def test_a_batch_has_no_two_jobs_with_one_lock(add: Add, fetch: Fetch, end: End)
     assert fetch(batches={"mail": 10}) == [[second]]
 
 
-@pytest.mark.parametrize("queues", [(), ("default",)])
-def test_a_crowd_behind_one_lock_hides_nobody(
-    add: Add,
-    add_many: Callable[[str], None],
-    fetch: Fetch,
-    execute: Execute,
-    queues: tuple[str, ...],
-) -> None:
-    holder = add(lock="held", priority=9)
-    assert fetch() == [[holder]]
-    add_many("SELECT 'held', 5, 'default' FROM generate_series(1, 700)")
+def assert_that_those_behind_are_fetched(add: Add, fetch: Fetch, queues: tuple[str, ...]) -> None:
+    """Add jobs behind a crowd, and see that they start."""
     add(lock="later", schedule_at=timezone.now() + HOUR)
     locked, elsewhere, unlocked = add(lock="free"), add(lock="low", queue="low"), add()
     # A lock that is free, but for the jobs of it that come later.
@@ -187,27 +174,27 @@ def test_a_crowd_behind_one_lock_hides_nobody(
 
 
 @pytest.mark.parametrize("queues", [(), ("default",)])
+def test_a_crowd_behind_one_lock_hides_nobody(
+    add: Add, add_many: Callable[[str], None], fetch: Fetch, queues: tuple[str, ...]
+) -> None:
+    holder = add(lock="held", priority=9)
+    assert fetch() == [[holder]]
+    add_many("SELECT 'held', 5, 'default' FROM generate_series(1, 700)")
+    assert_that_those_behind_are_fetched(add, fetch, queues)
+
+
+@pytest.mark.parametrize("queues", [(), ("default",)])
 def test_a_crowd_behind_thousands_of_locks_hides_nobody(
-    add: Add,
-    add_many: Callable[[str], None],
-    fetch: Fetch,
-    execute: Execute,
-    queues: tuple[str, ...],
+    add: Add, add_many: Callable[[str], None], fetch: Fetch, queues: tuple[str, ...]
 ) -> None:
     crowd = "SELECT 'lock ' || number, 5, 'default' FROM generate_series(1, 2500) AS number"
     add_many(crowd)
     execute("UPDATE procrastinate_jobs SET status = 'doing'")
     add_many(crowd)
-    add(lock="later", schedule_at=timezone.now() + HOUR)
-    locked, elsewhere, unlocked = add(lock="free"), add(lock="low", queue="low"), add()
-    add(lock="free")
-    expected = [[locked], [elsewhere], [unlocked]]
-    if queues:
-        expected.remove([elsewhere])
-    assert fetch(*queues, starts=10) == expected
+    assert_that_those_behind_are_fetched(add, fetch, queues)
 
 
-def test_the_next_due_time_is_that_of_the_queues_served_and_not_paused(add: Add) -> None:
+def test_the_next_due_time_is_that_of_queues_that_are_served(add: Add) -> None:
     now = timezone.now()
     assert seconds_until_due() is None
     add(queue="default")

@@ -12,16 +12,16 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from joblogs.engine import queries
-from tests.engine.conftest import manager
+from tests.engine.manager import manager
 from tests.engine.model import row_of
 from tests.processes import database_url
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Add = Callable[..., int]
-    Execute = Callable[..., list[tuple[Any, ...]]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,10 +43,7 @@ def fetch_on(
 
 
 def test_workers_that_fetch_at_the_same_time_share_the_jobs(
-    add: Add,
-    add_many: Callable[[str], None],
-    execute: Execute,
-    in_threads: Callable[..., list[BaseException | None]],
+    add: Add, add_many: Callable[[str], None], in_threads: Callable[..., list[BaseException | None]]
 ) -> None:
     add_many("SELECT NULL, number % 3, 'default' FROM generate_series(1, 400) AS number")
     add_many("SELECT 'x' || number % 40, 1, 'default' FROM generate_series(1, 200) AS number")
@@ -99,7 +96,6 @@ def test_workers_that_fetch_at_the_same_time_share_the_jobs(
 def test_a_lock_taken_meanwhile_costs_a_fetch_that_job_alone(
     add: Add,
     connect: Callable[[], psycopg.Connection],
-    execute: Execute,
     in_threads: Callable[..., list[BaseException | None]],
     ending: str,
 ) -> None:
@@ -141,10 +137,9 @@ def test_a_lock_taken_meanwhile_costs_a_fetch_that_job_alone(
     ],
     ids=["put off", "in a queue of others", "behind one that runs", "behind one that waits"],
 )
-def test_a_fetch_leaves_alone_what_another_worker_took_and_gave_back_changed_meanwhile(
+def test_a_fetch_leaves_what_another_worker_took_and_changed(
     add: Add,
     connect: Callable[[], psycopg.Connection],
-    execute: Execute,
     in_threads: Callable[..., list[BaseException | None]],
     lock: str | None,
     change: dict[str, object],
@@ -179,7 +174,7 @@ def test_a_fetch_leaves_alone_what_another_worker_took_and_gave_back_changed_mea
     assert found == []
 
 
-def test_who_loses_some_jobs_to_another_worker_starts_no_more_than_it_asked_for(
+def test_who_loses_jobs_to_another_starts_no_more_than_asked(
     add: Add, worker: int, connect: Callable[[], psycopg.Connection]
 ) -> None:
     jobs = [add() for _ in range(12)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db import transaction
@@ -10,19 +10,20 @@ from procrastinate.contrib.django import app
 
 from accounts.models import User
 from joblogs.models import Job, JobLog, UserLog
+from tests.jobs import have_ended
 from tests.processes import Process, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    Execute = Callable[..., list[tuple[Any, ...]]]
     Start = Callable[..., "FleetWorker"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SELDOM = ("--fetch-job-polling-interval", "600")
 IDLE = """
     SELECT bool_or(query ILIKE 'listen%%' OR query ILIKE '%%joblogs_worker_lock_v1%%')
        AND count(*) > 1
@@ -47,7 +48,7 @@ class FleetWorker(Process):
 
 
 @pytest.fixture
-def start(transactional_db: None, tmp_path: Path, execute: Execute) -> Iterator[Start]:
+def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
     """Start a worker, "stock" or "ours", and wait until it waits for notices."""
     execute(
         "CREATE TABLE runs (id serial, job bigint, attempt integer, worker text,"
@@ -70,11 +71,7 @@ def start(transactional_db: None, tmp_path: Path, execute: Execute) -> Iterator[
         execute("DROP TABLE runs")
 
 
-def is_over() -> bool:
-    return not Job.objects.filter(status__in=["todo", "doing"]).exists()
-
-
-def test_a_stock_worker_and_one_of_ours_share_the_jobs(start: Start, execute: Execute) -> None:
+def test_a_stock_worker_and_one_of_ours_share_the_jobs(start: Start) -> None:
     workers = [start(kind, "-c", "4") for kind in ("stock", "ours")]
     with transaction.atomic():
         for number in range(300):
@@ -85,7 +82,7 @@ def test_a_stock_worker_and_one_of_ours_share_the_jobs(start: Start, execute: Ex
                 queue="low" if number % 5 else "default",
             ).defer(failures=1 if number % 7 == 0 else 0)
         User.objects.bulk_create([User(username=f"user{number}") for number in range(60)])
-    wait_for(is_over, seconds=60)
+    wait_for(have_ended, seconds=60)
     assert [worker.stop() for worker in workers] == [0, 0]
 
     assert set(Job.objects.values_list("status", flat=True)) == {"succeeded"}
@@ -125,7 +122,7 @@ def test_a_stock_worker_and_one_of_ours_share_the_jobs(start: Start, execute: Ex
 def test_a_stock_worker_wakes_for_what_we_defer(start: Start, queue: str | None) -> None:
     start("stock", *SELDOM, *(["-q", queue] if queue else []))
     app.configure_task("note", queue=queue or "default").defer()
-    wait_for(is_over)
+    wait_for(have_ended)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +139,9 @@ def test_a_stock_worker_wakes_for_what_we_defer(start: Start, queue: str | None)
 )
 @pytest.mark.parametrize("flags", [(), ("-q", "low")])
 def test_our_worker_wakes_for_what_others_defer(
-    start: Start, execute: Execute, statement: str, flags: tuple[str, ...]
+    start: Start, statement: str, flags: tuple[str, ...]
 ) -> None:
     start("ours", *SELDOM, *flags)
     execute(statement)
-    wait_for(is_over)
+    wait_for(have_ended)
     assert execute("SELECT worker FROM runs") == [("ours",)]

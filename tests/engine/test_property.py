@@ -15,7 +15,7 @@ from tests.waiting import wait_for
 @pytest.mark.django_db(transaction=True)
 def test_no_job_is_lost_doubled_or_out_of_order_whatever_happens() -> None:
     # An example is a whole story, and takes as long as many of other tests.
-    examples = settings.default.max_examples // 10
+    examples = settings().max_examples // 10
     run_state_machine_as_test(
         Fleet,
         settings=settings(

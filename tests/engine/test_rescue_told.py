@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from joblogs.models import JobWorker
-from tests.engine.test_rescue_sql import die, rescue, state, tell
+from tests.engine.rescues import standings
+from tests.sql import execute
+from tests.workers import give_to_a_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.engine.test_rescue_sql import Add, Die, Execute, Rescue
+    from tests.engine.rescues import Given
 
-__all__ = ["die", "rescue", "tell"]  # fixtures
+    Add = Callable[..., int]
+    Rescue = Callable[..., list[Given]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def refused(add: Add, execute: Execute) -> Iterator[int]:
+def refused(add: Add) -> Iterator[int]:
     """A job that nobody may give back."""
     job = add()
     execute(
@@ -36,15 +39,15 @@ def refused(add: Add, execute: Execute) -> Iterator[int]:
 
 
 def test_a_job_that_cannot_be_given_back_keeps_no_other_one(
-    add: Add, die: Die, rescue: Rescue, refused: int
+    add: Add, rescue: Rescue, refused: int
 ) -> None:
     others = [add(), add()]
-    worker = die(others[0], refused, others[1])
+    worker = give_to_a_worker(others[0], refused, others[1])
     assert rescue() == [(f"worker {worker}", 2, [])]
-    assert state(*others, refused) == [("todo", 1), ("todo", 1), ("doing", 0)]
+    assert standings(*others, refused) == [("todo", 1), ("todo", 1), ("doing", 0)]
 
 
-def test_a_worker_with_an_id_of_before_is_not_taken_for_that_one(execute: Execute) -> None:
+def test_a_worker_with_an_id_of_before_is_not_taken_for_that_one() -> None:
     about = (
         '{"name": "one", "host": "%s", "pid": %d, "concurrency": 1, "running": 0, "version": "1",'
         ' "state": "running", "memory": 1, "holds_lock": true, "age": %d}'

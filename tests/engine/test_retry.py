@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
-from procrastinate.contrib.django.models import ProcrastinateEvent
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
 from joblogs.models import Job, JobLog
-from tests.engine.conftest import manager
+from tests.engine.manager import manager
+from tests.jobs import events, lost
+from tests.sql import execute
+from tests.workers import add_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
-    Execute = Callable[..., list[tuple[Any, ...]]]
 
 pytestmark = pytest.mark.django_db
 
 LATER = datetime(2080, 1, 2, 3, 4, 5, tzinfo=UTC)
 ENDED = ("failed", "cancelled", "aborted")
-SILENCES = {"fresh": 0, "silent": 31}
 
 
 @pytest.fixture(params=["plain", "asynchronous"])
@@ -43,7 +43,7 @@ def retry(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 @pytest.fixture
-def make(add: Callable[..., int], execute: Execute) -> Callable[..., int]:
+def make(add: Callable[..., int]) -> Callable[..., int]:
     """Bring a job into a state and return its id: make("failed", attempts=3, lock="x", ...)."""
 
     def call(status: str, *, attempts: int = 0, worker: int | None = None, **options: Any) -> int:
@@ -58,25 +58,10 @@ def make(add: Callable[..., int], execute: Execute) -> Callable[..., int]:
     return call
 
 
-@pytest.fixture
-def add_worker(execute: Execute) -> Callable[[str], int]:
-    """Register a worker whose heartbeat is "fresh", or "silent" for long, and return its id."""
-
-    def call(heartbeat: str) -> int:
-        ((worker,),) = execute(
-            "INSERT INTO procrastinate_workers (last_heartbeat)"
-            " VALUES (now() - make_interval(secs => %s)) RETURNING id",
-            SILENCES[heartbeat],
-        )
-        return int(worker)
-
-    return call
-
-
 @pytest.fixture(params=["gone", "silent"])
-def dead(request: pytest.FixtureRequest, add_worker: Callable[[str], int]) -> int | None:
+def dead(request: pytest.FixtureRequest) -> int | None:
     """A worker that died; None when its row is gone."""
-    return None if request.param == "gone" else add_worker("silent")
+    return None if request.param == "gone" else add_worker(stock=True, silent_for=31)
 
 
 def row(job_id: int) -> dict[str, Any]:
@@ -88,29 +73,14 @@ def state(job_id: int) -> tuple[str, int, bool, int | None]:
     return job.status, job.attempts, job.abort_requested, job.worker_id
 
 
-def events(job_id: int) -> list[str]:
-    return list(
-        ProcrastinateEvent.objects.filter(job_id=job_id)
-        .order_by("id")
-        .values_list("type", flat=True)
-    )
-
-
-def lost(job_id: int) -> list[int]:
-    """Return the attempts of a job that are on record as lost."""
-    logs = JobLog.objects.filter(job_id=job_id, outcome="lost")
-    return list(logs.values_list("attempt", flat=True))
-
-
 @pytest.mark.parametrize("status", ENDED)
 def test_an_ended_job_is_queued_with_its_attempts_counted_once(
-    retry: Callable[..., None],
-    make: Callable[..., int],
-    add_worker: Callable[[str], int],
-    status: str,
+    retry: Callable[..., None], make: Callable[..., int], status: str
 ) -> None:
     # A stock worker leaves its id.
-    job = make(status, attempts=3, worker=add_worker("fresh"), queue="mail", lock="x", priority=7)
+    job = make(
+        status, attempts=3, worker=add_worker(stock=True), queue="mail", lock="x", priority=7
+    )
     retry(job, LATER)
     assert state(job) == ("todo", 3, False, None)
     after = row(job)
@@ -131,7 +101,7 @@ def test_queue_lock_and_priority_can_be_given(
     assert (after["queue_name"], after["lock"], after["priority"]) == ("low", "y", -1)
 
 
-def test_a_job_that_was_to_be_aborted_before_it_was_cancelled_is_queued(
+def test_a_job_to_be_aborted_and_then_cancelled_is_queued(
     retry: Callable[..., None], add: Callable[..., int]
 ) -> None:
     job = add()
@@ -164,13 +134,9 @@ def test_each_attempt_is_counted_once_from_the_failure_to_the_end(
     [("todo", "waiting"), ("doing", "running, abort it first"), ("succeeded", "succeeded")],
 )
 def test_a_job_for_which_it_makes_no_sense_is_left_alone(
-    retry: Callable[..., None],
-    make: Callable[..., int],
-    add_worker: Callable[[str], int],
-    status: str,
-    reason: str,
+    retry: Callable[..., None], make: Callable[..., int], status: str, reason: str
 ) -> None:
-    job = make(status, worker=add_worker("fresh"))
+    job = make(status, worker=add_worker(stock=True))
     before = row(job)
     with (
         pytest.raises(ConnectorException, match=f"^Job {job} cannot be retried: {reason}$"),
@@ -188,12 +154,9 @@ def test_a_job_that_is_not_there_is_told_apart(retry: Callable[..., None]) -> No
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_is_silent_lives_while_it_holds_its_lock(
-    retry: Callable[..., None],
-    make: Callable[..., int],
-    add_worker: Callable[[str], int],
-    connect: Callable[[], psycopg.Connection],
+    retry: Callable[..., None], make: Callable[..., int], connect: Callable[[], psycopg.Connection]
 ) -> None:
-    worker = add_worker("silent")
+    worker = add_worker(stock=True, silent_for=31)
     job = make("doing", worker=worker)
     its_session = connect()
     its_session.execute("SELECT pg_advisory_lock(joblogs_worker_lock_v1(%s))", [worker])
@@ -205,7 +168,7 @@ def test_a_worker_that_is_silent_lives_while_it_holds_its_lock(
     assert state(job) == ("todo", 1, False, None)
 
 
-def test_a_running_job_whose_worker_is_gone_is_given_back_and_its_attempt_is_on_record_as_lost(
+def test_a_running_job_whose_worker_is_gone_is_back_and_was_lost(
     retry: Callable[..., None], make: Callable[..., int], dead: int | None
 ) -> None:
     job = make("doing", attempts=2, worker=dead, queue="mail")
@@ -221,13 +184,10 @@ def test_a_running_job_whose_worker_is_gone_is_given_back_and_its_attempt_is_on_
     assert timedelta(0) <= log.finished_at - log.started_at < timedelta(seconds=20)
 
 
-def test_the_record_names_host_and_process_of_the_worker_where_they_are_known(
-    retry: Callable[..., None],
-    make: Callable[..., int],
-    add_worker: Callable[[str], int],
-    execute: Execute,
+def test_the_record_names_the_workers_host_and_process_if_known(
+    retry: Callable[..., None], make: Callable[..., int]
 ) -> None:
-    worker = add_worker("silent")
+    worker = add_worker(stock=True, silent_for=31)
     execute(
         "SELECT joblogs_describe_worker_v1(%s, jsonb_build_object('name', 'it', 'host', 'kiel',"
         " 'pid', 42, 'concurrency', 1, 'running', 1, 'version', '1', 'state', 'running', 'memory',"
@@ -264,7 +224,7 @@ def test_an_ended_job_with_a_queued_twin_is_left_alone(
     assert state(twin) == ("todo", 0, False, None)
 
 
-def test_a_running_job_with_a_queued_twin_fails_when_its_worker_is_gone(
+def test_a_job_with_a_queued_twin_fails_when_its_worker_is_gone(
     retry: Callable[..., None], make: Callable[..., int], add: Callable[..., int], dead: int | None
 ) -> None:
     job = make("doing", worker=dead, queueing_lock="invoice")

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db import IntegrityError, transaction
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
 from joblogs.models import Job, JobLog
-from tests.engine.conftest import manager
-from tests.joblogs.conftest import somebody_waits_for_a_row
+from tests.engine.manager import manager
+from tests.sql import execute, somebody_waits_for_a_lock
 from tests.waiting import wait_for
+from tests.workers import add_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
-    Execute = Callable[..., list[tuple[Any, ...]]]
     InThreads = Callable[..., list[BaseException | None]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,27 +45,18 @@ def state(job_id: int) -> tuple[str, int, int | None]:
     return job.status, job.attempts, job.worker_id
 
 
-@pytest.fixture
-def set_job(execute: Execute) -> Callable[..., None]:
+def set_job(job_id: int, status: str, worker: int | None = None) -> None:
     """Give a job a status and a worker."""
-
-    def call(job_id: int, status: str, worker: int | None = None) -> None:
-        execute(
-            "UPDATE procrastinate_jobs SET status = %s, worker_id = %s WHERE id = %s",
-            *(status, worker, job_id),
-        )
-
-    return call
+    execute(
+        "UPDATE procrastinate_jobs SET status = %s, worker_id = %s WHERE id = %s",
+        *(status, worker, job_id),
+    )
 
 
 @pytest.fixture
-def silent(execute: Execute) -> int:
+def silent(transactional_db: None) -> int:
     """A worker that died."""
-    ((worker,),) = execute(
-        "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')"
-        " RETURNING id"
-    )
-    return int(worker)
+    return add_worker(stock=True, silent_for=60)
 
 
 @pytest.fixture
@@ -84,7 +75,7 @@ def retry_during(
             try:
                 other.execute(query.encode(), parameters)
                 began.set()
-                wait_for(somebody_waits_for_a_row)
+                wait_for(somebody_waits_for_a_lock)
             finally:
                 other.commit() if commit else other.rollback()
 
@@ -102,11 +93,7 @@ def retry_during(
 @pytest.mark.parametrize("status", ["failed", "doing"])
 @pytest.mark.parametrize("second", WAYS)
 def test_of_several_who_retry_a_job_one_does(
-    add: Callable[..., int],
-    set_job: Callable[..., None],
-    in_threads: InThreads,
-    status: str,
-    second: Callable[[int], None],
+    add: Callable[..., int], in_threads: InThreads, status: str, second: Callable[[int], None]
 ) -> None:
     job = add()
     set_job(job, status)
@@ -122,7 +109,6 @@ def test_of_several_who_retry_a_job_one_does(
 @pytest.mark.parametrize("commit", [True, False])
 def test_a_twin_that_is_being_deferred_counts_if_it_is_committed(
     add: Callable[..., int],
-    set_job: Callable[..., None],
     retry_during: Callable[..., BaseException | None],
     way: Callable[[int], None],
     *,
@@ -143,7 +129,6 @@ def test_a_twin_that_is_being_deferred_counts_if_it_is_committed(
 @pytest.mark.parametrize("way", WAYS)
 def test_a_job_that_is_being_rescued_is_given_back_once(
     add: Callable[..., int],
-    set_job: Callable[..., None],
     silent: int,
     retry_during: Callable[..., BaseException | None],
     way: Callable[[int], None],
@@ -159,10 +144,7 @@ def test_a_job_that_is_being_rescued_is_given_back_once(
 
 
 def test_a_job_whose_dead_worker_is_being_removed_is_given_back(
-    add: Callable[..., int],
-    set_job: Callable[..., None],
-    silent: int,
-    retry_during: Callable[..., BaseException | None],
+    add: Callable[..., int], silent: int, retry_during: Callable[..., BaseException | None]
 ) -> None:
     job = add()
     set_job(job, "doing", silent)
@@ -184,7 +166,6 @@ def test_a_job_whose_dead_worker_is_being_removed_is_given_back(
 def test_a_job_that_is_started_meanwhile_is_left_to_its_worker(
     request: pytest.FixtureRequest,
     add: Callable[..., int],
-    set_job: Callable[..., None],
     worker: int,
     retry_during: Callable[..., BaseException | None],
     way: Callable[[int], None],
@@ -203,12 +184,7 @@ def test_a_job_that_is_started_meanwhile_is_left_to_its_worker(
 
 
 def test_the_worker_that_comes_back_has_lost_the_job(
-    add: Callable[..., int],
-    set_job: Callable[..., None],
-    silent: int,
-    execute: Execute,
-    fetch: Callable[..., list[list[int]]],
-    worker: int,
+    add: Callable[..., int], silent: int, fetch: Callable[..., list[list[int]]], worker: int
 ) -> None:
     job = add()
     set_job(job, "doing", silent)
@@ -225,10 +201,7 @@ def test_the_worker_that_comes_back_has_lost_the_job(
 
 
 def test_jobs_of_a_dead_worker_can_be_retried_at_the_same_time(
-    add: Callable[..., int],
-    set_job: Callable[..., None],
-    silent: int,
-    connect: Callable[[], psycopg.Connection],
+    add: Callable[..., int], silent: int, connect: Callable[[], psycopg.Connection]
 ) -> None:
     jobs = [add(), add()]
     for job in jobs:
@@ -240,9 +213,7 @@ def test_jobs_of_a_dead_worker_can_be_retried_at_the_same_time(
     assert [state(job) for job in jobs] == [("todo", 1, None)] * 2
 
 
-def test_a_worker_dies_also_during_a_long_transaction(
-    add: Callable[..., int], set_job: Callable[..., None], silent: int, execute: Execute
-) -> None:
+def test_a_worker_dies_also_during_a_long_transaction(add: Callable[..., int], silent: int) -> None:
     job = add()
     set_job(job, "doing", silent)
     with transaction.atomic():
@@ -260,10 +231,8 @@ def test_a_worker_dies_also_during_a_long_transaction(
 @pytest.mark.parametrize(
     ("way", "error"), [(retry, AlreadyEnqueued), (retry_on_pages, IntegrityError)]
 )
-def test_a_twin_that_a_transaction_cannot_see_is_an_error_and_not_waited_for(
+def test_a_twin_out_of_sight_is_an_error_and_not_waited_for(
     add: Callable[..., int],
-    set_job: Callable[..., None],
-    execute: Execute,
     connect: Callable[[], psycopg.Connection],
     way: Callable[[int], None],
     error: type[Exception],

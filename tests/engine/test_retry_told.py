@@ -11,14 +11,14 @@ from django.core.management import call_command
 from django.db import transaction
 
 from joblogs.models import Job, JobLog
-from tests.engine.conftest import manager
+from tests.engine.manager import manager
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
-    Execute = Callable[..., list[tuple[Any, ...]]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ LATER = datetime(2080, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def add_as(add: Callable[..., int], execute: Execute) -> Callable[..., int]:
+def add_as(add: Callable[..., int]) -> Callable[..., int]:
     """Bring a job into a state and return its id."""
 
     def call(status: str, **options: Any) -> int:

@@ -28,11 +28,11 @@ from joblogs.engine.connectors import DjangoConnector, WorkerConnector
 from joblogs.engine.manager import JobManager
 from joblogs.engine.seams import SEAMS
 from joblogs.engine.worker import Worker
+from tests.sql import execute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    Execute = Callable[..., list[tuple[Any, ...]]]
 
 ENGINE = Path(joblogs.engine.__file__).parent
 SCHEMA = resources.files("procrastinate.sql").joinpath("schema.sql").read_text()
@@ -80,7 +80,7 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(without_spacing(text).encode()).hexdigest()[:8]
 
 
-def test_procrastinate_has_changed_nothing_that_the_engine_rests_on() -> None:
+def test_procrastinate_has_changed_nothing_we_rest_on() -> None:
     changes = []
     for name, seam in SEAMS.items():
         try:
@@ -216,9 +216,7 @@ def test_no_stock_class_is_in_use_inside_a_worker_either() -> None:
 
 
 @pytest.mark.django_db
-def test_the_trigger_is_stock_but_for_jobs_whose_producer_wakes_workers_itself(
-    execute: Execute,
-) -> None:
+def test_the_trigger_is_stock_but_for_producers_that_wake() -> None:
     ((ours,),) = execute("SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = %s", TRIGGER)
     condition = (
         " AND (current_setting('joblogs.wakes_later'::text, true) IS DISTINCT FROM 'on'::text)"
@@ -242,8 +240,6 @@ def bare(text: str) -> str:
     "name",
     [name[4:] for name in SEAMS if name.startswith("sql:") and "$$" in definition_of(name)],
 )
-def test_the_database_has_procrastinates_functions_as_they_are_listed(
-    execute: Execute, name: str
-) -> None:
+def test_procrastinates_functions_are_as_they_are_listed(name: str) -> None:
     ((body,),) = execute("SELECT prosrc FROM pg_proc WHERE proname = %s", name)
     assert without_spacing(body) == without_spacing(in_schema(name).split("$$")[1])

@@ -6,18 +6,18 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 
 from tests.engine_processes.gate import Gate
 from tests.engine_processes.listener import Listener
+from tests.engine_processes.sessions import count_listening
 from tests.processes import Process, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import RESCUES_SOON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-SELDOM = ("--fetch-job-polling-interval", "600")
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +29,12 @@ def _no_thread_is_left(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _table_of_effects(transactional_db: None) -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TABLE effects (number integer, at timestamptz DEFAULT clock_timestamp(),"
-            " backend integer DEFAULT pg_backend_pid())"
-        )
+    execute(
+        "CREATE TABLE effects (number integer, at timestamptz DEFAULT clock_timestamp(),"
+        " backend integer DEFAULT pg_backend_pid())"
+    )
     yield
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE effects")
+    execute("DROP TABLE effects")
 
 
 @pytest.fixture
@@ -71,30 +69,12 @@ def gate(start: Callable[..., Process]) -> Iterator[Gate]:
     gate.end()
 
 
-def count_listening() -> int:
-    """Return how many workers listen: each locks its id on the connection that does."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT count(*)
-              FROM procrastinate_workers AS worker
-              JOIN pg_locks AS lock
-                ON lock.locktype = 'advisory'
-               AND lock.classid::bigint << 32 | lock.objid::bigint
-                 = joblogs_worker_lock_v1(worker.id)
-             WHERE lock.granted
-               AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            """
-        )
-        return int(cursor.fetchone()[0])
-
-
 @pytest.fixture
 def rescue(start: Callable[..., Process]) -> Callable[..., Process]:
     """Give back the jobs of dead workers, by a new worker with these flags that does so soon."""
 
     def by_a_new_worker(*flags: str) -> Process:
-        return start("--heartbeat-interval", "0.2", "--dead-after", "1", *flags)
+        return start(*RESCUES_SOON, *flags)
 
     return by_a_new_worker
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection
 from procrastinate.contrib.django import app
 
 from joblogs.models import Job, JobLog
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from procrastinate.jobs import JobDeferrer
@@ -22,9 +22,7 @@ def job(task: str, **options: Any) -> JobDeferrer:
 
 def effects() -> list[int]:
     """Return the numbers that jobs have written, in order."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT number FROM effects ORDER BY number")
-        return [number for (number,) in cursor.fetchall()]
+    return [number for (number,) in execute("SELECT number FROM effects ORDER BY number")]
 
 
 def states() -> set[str]:
@@ -32,7 +30,7 @@ def states() -> set[str]:
     return {each.status for each in Job.objects.filter(task_name__startswith=FOLDER)}
 
 
-def outcomes() -> dict[tuple[int, str], int]:
+def counted_outcomes() -> dict[tuple[int, str], int]:
     """Count the logs of these jobs, by attempt and outcome."""
     counts: dict[tuple[int, str], int] = {}
     for log in JobLog.objects.filter(task_name__startswith=FOLDER):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 
-from tests.engine_processes.jobs import effects, job, outcomes, states
+from tests.engine_processes.jobs import counted_outcomes, effects, job, states
+from tests.engine_processes.sessions import terminate
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_job_runs_again_if_its_worker_dies_between_its_work_and_its_end(
+def test_a_job_whose_worker_dies_before_its_end_runs_again(
     gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process]
 ) -> None:
     job("note").defer(number=1)
@@ -28,8 +28,7 @@ def test_a_job_runs_again_if_its_worker_dies_between_its_work_and_its_end(
     [backend] = gate.wait_for_visitors()
     worker.process.kill()
     worker.process.wait()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s)", [backend])
+    terminate([backend])
     wait_for(lambda: not gate.visitors())
     gate.open()
     assert (states(), effects()) == ({"doing"}, [1])
@@ -37,4 +36,4 @@ def test_a_job_runs_again_if_its_worker_dies_between_its_work_and_its_end(
     rescue()
     wait_for(lambda: states() == {"succeeded"})
     assert effects() == [1, 1]
-    assert outcomes() == {(1, "lost"): 1, (2, "succeeded"): 1}
+    assert counted_outcomes() == {(1, "lost"): 1, (2, "succeeded"): 1}

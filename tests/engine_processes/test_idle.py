@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from tests.engine_processes.jobs import effects, job
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -31,13 +32,11 @@ def statements(transactional_db: None) -> Iterator[Callable[[], list[str]]]:
         pytest.skip("only the embedded server's log can be read")
     log = folder / "postgres.log"
     name = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} SET log_statement = 'all'")
+    execute(f"ALTER DATABASE {name} SET log_statement = 'all'")
     # With the lines that go on with them, which begin with a tab.
     entry = re.compile(r" LOG:  (?:statement|execute [^:]*): (.*(?:\n\t.*)*)")
     yield lambda: entry.findall(log.read_text())
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} RESET ALL")
+    execute(f"ALTER DATABASE {name} RESET ALL")
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-listen-notify"]], ids=["listening", "polling"])

@@ -6,13 +6,13 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from django.db import connection, transaction
 
 from joblogs.engine.waking import waker
 from tests.engine_processes.jobs import job
 from tests.processes import Process, database_url
+from tests.sql import elsewhere, execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -26,18 +26,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NOT_WOKEN = "could not be woken"
 
 
-def execute_elsewhere(query: str, *parameters: object) -> int:
-    """Run a statement on a connection of its own; return how many rows it has."""
-    with psycopg.connect(database_url(), autocommit=True) as other:
-        return other.execute(query.encode(), parameters).rowcount
-
-
 @pytest.fixture
 def no_function(transactional_db: None) -> Iterator[None]:
     """Take away the function that sends notices."""
-    execute_elsewhere("ALTER FUNCTION joblogs_wake_v1 RENAME TO joblogs_wake_gone")
+    elsewhere("ALTER FUNCTION joblogs_wake_v1 RENAME TO joblogs_wake_gone")
     yield
-    execute_elsewhere("ALTER FUNCTION joblogs_wake_gone RENAME TO joblogs_wake_v1")
+    elsewhere("ALTER FUNCTION joblogs_wake_gone RENAME TO joblogs_wake_v1")
 
 
 @pytest.mark.usefixtures("no_function")
@@ -54,23 +48,19 @@ def test_a_notice_that_cannot_be_sent_is_logged_and_hurts_nobody(
     wait_for(lambda: caplog.text.count(NOT_WOKEN) >= 2)
     levels = {each.levelno for each in caplog.records if NOT_WOKEN in each.getMessage()}
     assert levels == {logging.WARNING}
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
-        assert cursor.fetchone() == (2,)
+    assert execute("SELECT count(*) FROM procrastinate_jobs") == [(2,)]
 
 
-def test_a_connection_that_ends_right_after_the_commit_is_no_error_of_the_user(
+def test_a_connection_lost_after_the_commit_is_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            (backend,) = cursor.fetchone()
-        transaction.on_commit(lambda: execute_elsewhere("SELECT pg_terminate_backend(%s)", backend))
+        [(backend,)] = execute("SELECT pg_backend_pid()")
+        transaction.on_commit(lambda: elsewhere("SELECT pg_terminate_backend(%s)", backend))
         job("note").defer(number=1)
     assert NOT_WOKEN in caplog.text
     connection.close()
-    assert execute_elsewhere("SELECT FROM procrastinate_jobs") == 1
+    assert len(elsewhere("SELECT id FROM procrastinate_jobs")) == 1
 
 
 def defer_to_two_queues() -> None:
@@ -80,7 +70,7 @@ def defer_to_two_queues() -> None:
         job("note", queue="low").defer(number=2)
 
 
-def test_the_thread_that_sends_notices_gets_over_the_loss_of_its_connection(
+def test_the_thread_that_sends_notices_gets_a_new_connection(
     listener: Listener,
 ) -> None:
     def defer_and_tell_by_the_thread(jobs: int) -> None:
@@ -89,21 +79,19 @@ def test_the_thread_that_sends_notices_gets_over_the_loss_of_its_connection(
         waker("default").wake(["default"], here=False)
         listener.wait_for("default", jobs=jobs)
 
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT array_agg(pid) FROM pg_stat_activity")
-        [(before,)] = cursor.fetchall()
+    [(before,)] = execute("SELECT array_agg(pid) FROM pg_stat_activity")
     defer_and_tell_by_the_thread(jobs=1)
     of_thread = (
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND backend_type = 'client backend'"
         "   AND pid <> ALL (%s) AND pid <> pg_backend_pid()"
     )
-    assert execute_elsewhere(of_thread, before) == 1
+    assert len(elsewhere(of_thread, before)) == 1
     for jobs in range(2, 5):
         defer_and_tell_by_the_thread(jobs)
 
 
-def test_a_thread_whose_notices_somebody_else_has_sent_goes_on_sending(listener: Listener) -> None:
+def test_a_thread_whose_notices_another_sent_goes_on_sending(listener: Listener) -> None:
     for jobs in range(1, 6):
         # So close to each other that the thread and the caller both want to send when it is time.
         until = time.monotonic() + 0.3
@@ -138,7 +126,7 @@ for milliseconds in {pauses}:
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["waker made after fork", "and before"])
-def test_a_process_that_ends_right_after_a_burst_has_told_of_all_its_jobs(
+def test_a_process_that_ends_after_a_burst_told_of_all_jobs(
     listener: Listener, tmp_path: Path, warm: bool
 ) -> None:
     code = SHORT_LIVED.format(warm=warm, pauses=PAUSES)

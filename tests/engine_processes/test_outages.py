@@ -11,10 +11,10 @@ import pytest
 from joblogs.engine.sessions import SIGNS_OF_LIFE
 from tests.chaos.proxy import Proxy
 from tests.chaos.server import FAST, IMMEDIATE, PostgresServer
-from tests.engine_processes.conftest import SELDOM
 from tests.engine_processes.gate import KEY
 from tests.processes import Process
 from tests.waiting import wait_for
+from tests.workers import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,9 +146,7 @@ def test_a_worker_outlives_an_outage_and_says_so_once_at_each_end(
     assert worker.stop() == 0
 
 
-def test_ended_jobs_are_kept_in_an_outage_and_written_down_without_another_run(
-    site: Site, tmp_path: Path
-) -> None:
+def test_jobs_that_end_in_an_outage_are_kept_and_run_once(site: Site, tmp_path: Path) -> None:
     worker = site.start(*HARDLY_EVER)
     path = tmp_path / "told"
     runs = path.with_suffix(".runs")
@@ -166,7 +164,7 @@ def test_ended_jobs_are_kept_in_an_outage_and_written_down_without_another_run(
 
 
 @pytest.mark.parametrize("task", ["tasks.note_together", "tasks.note_exactly_once"])
-def test_work_that_an_outage_rolls_back_is_done_once_when_it_is_over(site: Site, task: str) -> None:
+def test_work_that_an_outage_rolls_back_is_done_once_after_it(site: Site, task: str) -> None:
     worker = site.start(*OFTEN)
     with site.closed_gate():
         job_id = site.defer(task, number=1, stop="inside")
@@ -180,7 +178,7 @@ def test_work_that_an_outage_rolls_back_is_done_once_when_it_is_over(site: Site,
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["an ended job", "a job that runs"])
-def test_a_worker_stops_in_an_outage_and_its_jobs_are_rescued_after_it(
+def test_a_worker_stopped_in_an_outage_has_its_jobs_rescued(
     site: Site, tmp_path: Path, *, ends: bool
 ) -> None:
     worker = site.start(*OFTEN, *IN_NO_TIME)

@@ -8,9 +8,10 @@ import pytest
 
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.engine_processes.jobs import effects, job, outcomes, states
-from tests.engine_processes.pgbouncer import PROGRAM, PgBouncer
+from tests.engine_processes.jobs import counted_outcomes, effects, job, states
+from tests.pgbouncer import PgBouncer
 from tests.processes import Process
+from tests.requirements import needs_pgbouncer
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer (Debian package pgbouncer)"),
+    needs_pgbouncer,
 ]
 
 CREATE_USERS = """
@@ -55,7 +56,7 @@ def assert_nothing_went_wrong(worker: Process, pgbouncer: PgBouncer) -> None:
     assert "ERROR" not in pgbouncer.log
 
 
-def test_a_worker_behind_it_logs_the_users_that_others_behind_it_create(
+def test_a_worker_behind_it_logs_users_created_behind_it(
     start: Callable[..., Process], pgbouncer: PgBouncer, create_users: Callable[..., None]
 ) -> None:
     create_users("early", 100)
@@ -79,7 +80,7 @@ def test_every_kind_of_task_does_its_work_behind_it(
     worker = start("--no-listen-notify", "-p", "0.2", url=pgbouncer.url)
     wait_for(lambda: len(effects()) == 95)
     assert effects() == list(range(95))
-    wait_for(lambda: outcomes() == {(1, "succeeded"): 110})
+    wait_for(lambda: counted_outcomes() == {(1, "succeeded"): 110})
     assert_nothing_went_wrong(worker, pgbouncer)
 
 
@@ -87,13 +88,13 @@ def test_jobs_are_retried_behind_it(start: Callable[..., Process], pgbouncer: Pg
     for number in range(10):
         job("note_at_the_second_attempt").defer(number=number)
     worker = start("--no-listen-notify", "-p", "0.2", url=pgbouncer.url)
-    wait_for(lambda: outcomes() == {(1, "failed"): 10, (2, "succeeded"): 10})
+    wait_for(lambda: counted_outcomes() == {(1, "failed"): 10, (2, "succeeded"): 10})
     assert effects() == list(range(10))
     assert worker.log.count("ValueError: not yet") >= 10
     assert_nothing_went_wrong(worker, pgbouncer)
 
 
-def test_a_worker_that_listens_behind_it_still_finds_jobs_by_polling(
+def test_a_worker_that_listens_behind_it_finds_jobs_by_polling(
     start: Callable[..., Process], pgbouncer: PgBouncer
 ) -> None:
     worker = start("-p", "0.5", url=pgbouncer.url)

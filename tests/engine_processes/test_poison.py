@@ -6,13 +6,16 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from procrastinate.contrib.django import app
 
 from joblogs.models import Job, JobLog
 from tests.engine_processes.jobs import effects, job
+from tests.jobs import have_ended, outcomes
 from tests.processes import Process, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import RESCUES_SOON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DEADLY = 0  # what tests.engine_processes.deadly_tasks die of
-SOON = ("--heartbeat-interval", "0.2", "--dead-after", "1")
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def keep_working(_table_of_effects: None, tmp_path: Path) -> Iterator[KeepWorkin
 
     def run(until: Callable[[], bool], *flags: str, **variables: str) -> list[Process]:
         variables["DJANGO_SETTINGS_MODULE"] = "tests.engine_processes.settings"
-        command = ("manage.py", "procrastinate", "worker", "-q", "default", *SOON, *flags)
+        command = ("manage.py", "procrastinate", "worker", "-q", "default", *RESCUES_SOON, *flags)
         while True:
             log = tmp_path / f"worker-{len(workers)}.log"
             worker = Process(*command, url=database_url(), log=log, forked=True, **variables)
@@ -53,20 +55,10 @@ def deadly_job(task: str, **options: Any) -> Any:
     return app.configure_task(f"tests.engine_processes.deadly_tasks.{task}", **options)
 
 
-def outcomes(job_id: int) -> list[str]:
-    """Return what became of the attempts of a job, in their order."""
-    logs = JobLog.objects.filter(job_id=job_id).order_by("attempt")
-    return list(logs.values_list("outcome", flat=True))
-
-
-def have_ended(*job_ids: int) -> bool:
-    return not Job.objects.filter(pk__in=job_ids, status__in=["todo", "doing"]).exists()
-
-
 def assert_it_was_poison(job_id: int, workers: list[Process], *, deaths: int) -> None:
     assert [each.process.poll() for each in workers] == [-signal.SIGKILL] * deaths + [None]
     assert Job.objects.get(pk=job_id).status == "failed"
-    assert outcomes(job_id) == ["lost"] * deaths
+    assert outcomes(job_id) == [(number, "lost") for number in range(1, deaths + 1)]
     # Each died of it, and is named.
     logs = JobLog.objects.filter(job_id=job_id).order_by("attempt")
     pids = [int(log.worker.rpartition(":")[2]) for log in logs]
@@ -74,7 +66,7 @@ def assert_it_was_poison(job_id: int, workers: list[Process], *, deaths: int) ->
 
 
 @pytest.mark.parametrize("deaths", [2, 3])
-def test_the_batch_of_a_job_that_kills_its_worker_is_done_and_the_job_fails(
+def test_the_batch_of_a_deadly_job_is_done_and_the_job_fails(
     keep_working: KeepWorking, deaths: int
 ) -> None:
     with transaction.atomic():
@@ -85,7 +77,7 @@ def test_the_batch_of_a_job_that_kills_its_worker_is_done_and_the_job_fails(
     # Nothing of the work of those that died is left.
     assert effects() == [1, 2, 3, 4]
     for mate in mates:
-        *lost, last = outcomes(mate)
+        *lost, last = (outcome for _, outcome in outcomes(mate))
         assert last == "succeeded"
         # Once with the batch, and perhaps beside it.
         assert lost in [["lost"] * n for n in range(1, deaths)]
@@ -93,7 +85,7 @@ def test_the_batch_of_a_job_that_kills_its_worker_is_done_and_the_job_fails(
 
 
 @pytest.mark.parametrize("deaths", [1, 3])
-def test_an_ordinary_job_that_kills_its_worker_fails_and_the_next_one_lives_until_it_is_retried(
+def test_a_job_that_kills_its_worker_fails_and_the_next_lives(
     keep_working: KeepWorking, deaths: int
 ) -> None:
     poison = deadly_job("note_or_die").defer(number=DEADLY)
@@ -101,7 +93,7 @@ def test_an_ordinary_job_that_kills_its_worker_fails_and_the_next_one_lives_unti
     assert_it_was_poison(poison, workers, deaths=deaths)
     other = deadly_job("note_or_die").defer(number=1)
     wait_for(lambda: have_ended(other))
-    assert outcomes(other) == ["succeeded"]
+    assert outcomes(other) == [(1, "succeeded")]
     assert effects() == [1]
 
     # Whoever retries it by hand has it run once more, and not more often.
@@ -111,7 +103,7 @@ def test_an_ordinary_job_that_kills_its_worker_fails_and_the_next_one_lives_unti
     assert_it_was_poison(poison, workers, deaths=deaths + 1)
 
 
-def test_two_jobs_on_their_last_chance_do_not_run_at_the_same_time_in_a_worker(
+def test_two_jobs_on_their_last_chance_do_not_run_together(
     gate: Gate, start: Callable[..., Process]
 ) -> None:
     jobs = [job("note").defer(number=number, stop="inside") for number in (1, 2)]
@@ -135,19 +127,16 @@ def test_two_jobs_on_their_last_chance_do_not_run_at_the_same_time_in_a_worker(
     gate.open()
     wait_for(lambda: have_ended(*jobs, first_try))
     assert effects() == [1, 2, 3]
-    assert [outcomes(each) for each in jobs] == [["lost", "lost", "succeeded"]] * 2
+    assert [outcomes(each) for each in jobs] == [[(1, "lost"), (2, "lost"), (3, "succeeded")]] * 2
 
 
 def lose_twice(*job_ids: int) -> None:
     """Have jobs on record as lost with two workers."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET attempts = 2 WHERE id = ANY (%s)", [list(job_ids)]
-        )
-        cursor.execute(
-            "INSERT INTO job_logs (job_id, attempt, task_name, queue_name, worker, started_at,"
-            "   finished_at, outcome, error_class, error_message, traceback)"
-            " SELECT job_id, attempt, 'note', 'default', 'it', now(), now(), 'lost', '', '', ''"
-            "   FROM unnest(%s::bigint[]) AS job (job_id), generate_series(1, 2) AS attempt",
-            [list(job_ids)],
-        )
+    execute("UPDATE procrastinate_jobs SET attempts = 2 WHERE id = ANY (%s)", list(job_ids))
+    execute(
+        "INSERT INTO job_logs (job_id, attempt, task_name, queue_name, worker, started_at,"
+        "   finished_at, outcome, error_class, error_message, traceback)"
+        " SELECT job_id, attempt, 'note', 'default', 'it', now(), now(), 'lost', '', '', ''"
+        "   FROM unnest(%s::bigint[]) AS job (job_id), generate_series(1, 2) AS attempt",
+        list(job_ids),
+    )

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
-from django.db import connection
+from django.utils import timezone
 from procrastinate.contrib.django import app
 
 import joblogs
 from joblogs.models import Job, JobLog, JobWorker, Worker
-from tests.engine_processes.conftest import count_listening
 from tests.engine_processes.jobs import effects, job
-from tests.processes import database_url
+from tests.engine_processes.sessions import count_listening, no_connections
+from tests.jobs import outcomes
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import RESCUES_SOON, give_to_a_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.engine_processes.gate import Gate
     from tests.processes import Process
@@ -30,23 +30,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SOON = ("-q", "default", "--heartbeat-interval", "0.2", "--dead-after", "1")
+SOON = ("-q", "default", *RESCUES_SOON)
 # What tells that it lives once, at its start.
 ONCE = ("-q", "default", "--heartbeat-interval", "600", "--dead-after", "1")
 
 POLLS = ("--no-listen-notify", "--fetch-job-polling-interval", "0.2")
-
-
-def outcomes(job_id: int) -> list[tuple[int, str]]:
-    """Return what became of the attempts of a job, in their order."""
-    logs = JobLog.objects.filter(job_id=job_id).order_by("attempt")
-    return list(logs.values_list("attempt", "outcome"))
-
-
-def execute(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, parameters)
-        return cursor.fetchall() if cursor.description else []
 
 
 def label_of(worker: Process) -> str:
@@ -67,13 +55,7 @@ def see_a_rescue(like: Process | None = None) -> None:
     Whoever does that sees this one, too. Without one, it is of a worker that dies now.
     """
     decoy = app.configure_task("nothing", allow_unknown=True, queue="nobody's").defer()
-    execute(
-        "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
-        " VALUES (coalesce(%s, now())) RETURNING id)"
-        " UPDATE procrastinate_jobs SET status = 'doing', worker_id = dead.id FROM dead"
-        " WHERE procrastinate_jobs.id = %s",
-        *(like and heartbeat_of(like), decoy),
-    )
+    give_to_a_worker(decoy, last_heartbeat=heartbeat_of(like) if like else timezone.now())
     wait_for(lambda: outcomes(decoy) == [(1, "lost")])
 
 
@@ -88,7 +70,7 @@ def see_that_it_ends_once(gate: Gate, job_id: int) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), POLLS], ids=["listens", "polls"])
-def test_a_job_of_a_worker_that_was_killed_runs_again_and_is_counted_once(
+def test_a_killed_workers_job_runs_again_and_counts_once(
     gate: Gate, start: Start, flags: tuple[str, ...]
 ) -> None:
     gate.close()
@@ -114,9 +96,7 @@ def test_a_job_of_a_worker_that_was_killed_runs_again_and_is_counted_once(
     assert f"Gave back 1 job of {label_of(dead)}, which died." in heir.log
 
 
-def test_a_worker_whose_process_is_stopped_for_a_while_keeps_its_jobs(
-    gate: Gate, start: Start
-) -> None:
+def test_a_worker_that_is_paused_for_a_while_keeps_its_jobs(gate: Gate, start: Start) -> None:
     gate.close()
     worker = start(*SOON)
     its_job = job("note").defer(number=1, stop="inside")
@@ -158,9 +138,7 @@ def test_a_worker_that_drains_tells_so_and_keeps_its_jobs(gate: Gate, start: Sta
     assert worker.process.wait(10) == 0
 
 
-def test_a_worker_that_a_stock_worker_takes_for_dead_keeps_its_row_and_its_jobs(
-    gate: Gate, start: Start
-) -> None:
+def test_a_worker_that_stock_takes_for_dead_keeps_row_and_jobs(gate: Gate, start: Start) -> None:
     gate.close()
     worker = start(*ONCE)
     its_job = job("note").defer(number=1, stop="inside")
@@ -174,7 +152,7 @@ def test_a_worker_that_a_stock_worker_takes_for_dead_keeps_its_row_and_its_jobs(
 
 
 @pytest.mark.parametrize("how_often", [SOON, ONCE], ids=["taken back", "not taken back"])
-def test_jobs_of_nobody_are_given_back_after_a_while_unless_their_worker_takes_them_back(
+def test_jobs_of_nobody_are_rescued_unless_their_worker_is_back(
     gate: Gate, start: Start, how_often: tuple[str, ...]
 ) -> None:
     gate.close()
@@ -202,25 +180,7 @@ def test_jobs_of_nobody_are_given_back_after_a_while_unless_their_worker_takes_t
     wait_for(lambda: "is not this worker's any more" in worker.log)
 
 
-@contextmanager
-def no_connections() -> Iterator[None]:
-    """End all connections to the tests' database but this process's, and refuse new ones."""
-    name = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
-    elsewhere = psycopg.conninfo.make_conninfo(database_url(), dbname="postgres")
-    with psycopg.connect(elsewhere, autocommit=True) as other:
-        other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
-        try:
-            execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND backend_type = 'client backend'"
-                "   AND pid <> pg_backend_pid()"
-            )
-            yield
-        finally:
-            other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
-
-
-def test_after_an_outage_nobody_is_taken_for_dead_until_all_could_tell_that_they_live(
+def test_after_an_outage_all_may_say_they_live_before_a_rescue(
     start: Start,
 ) -> None:
     rescuer = start("-q", "default", "--heartbeat-interval", "0.2", "--dead-after", "4")
@@ -230,13 +190,7 @@ def test_after_an_outage_nobody_is_taken_for_dead_until_all_could_tell_that_they
         # What was silent when it began has not become more so.
         [(at,)] = execute("SELECT clock_timestamp()")
         silent = app.configure_task("nothing", allow_unknown=True, queue="nobody's").defer()
-        execute(
-            "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
-            " VALUES (now() - interval '1 minute') RETURNING id)"
-            " UPDATE procrastinate_jobs SET status = 'doing', worker_id = dead.id FROM dead"
-            " WHERE procrastinate_jobs.id = %s",
-            silent,
-        )
+        give_to_a_worker(silent)
     wait_for(lambda: outcomes(silent) == [(1, "lost")])
     assert (JobLog.objects.get(job_id=silent).finished_at - at).total_seconds() >= 4
 

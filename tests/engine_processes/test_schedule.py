@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
-from tests.engine_processes.conftest import SELDOM
 from tests.engine_processes.jobs import effects, job
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,7 @@ def defer_in(seconds: float, task: str = "note", *, number: int = 1, **options: 
 def began(number: int) -> datetime:
     """Return when this effect was there, by the database's clock."""
     wait_for(lambda: number in effects())
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT at FROM effects WHERE number = %s", [number])
-        [(at,)] = cursor.fetchall()
+    [(at,)] = execute("SELECT at FROM effects WHERE number = %s", number)
     moment: datetime = at
     return moment
 
@@ -62,39 +60,37 @@ def test_a_job_that_was_there_before_its_worker_starts_in_time(
     assert due <= began(1) < due + IN_TIME
 
 
-def test_an_earlier_job_that_is_deferred_later_starts_in_time_and_the_later_one_too(
-    start: Callable[..., Process],
-) -> None:
-    start(*SELDOM, "-q", "default,low")
+def assert_that_both_start_in_time() -> None:
+    """Defer a job for later, then one of another queue for sooner."""
     job("note").defer(number=0)
     began(0)
     later = defer_in(2.5, number=2)
     earlier = defer_in(1, number=1, queue="low", priority=-5, lock="some lock")
     assert earlier <= began(1) < earlier + IN_TIME
     assert later <= began(2) < later + IN_TIME
+
+
+def test_jobs_start_in_time_also_one_deferred_after_a_later_one(
+    start: Callable[..., Process],
+) -> None:
+    start(*SELDOM, "-q", "default,low")
+    assert_that_both_start_in_time()
 
 
 def test_a_worker_of_all_queues_starts_jobs_in_time(start: Callable[..., Process]) -> None:
     start(*SELDOM)
-    job("note").defer(number=0)
-    began(0)
-    later = defer_in(2.5, number=2)
-    earlier = defer_in(1, number=1, queue="low", priority=-5, lock="some lock")
-    assert earlier <= began(1) < earlier + IN_TIME
-    assert later <= began(2) < later + IN_TIME
+    assert_that_both_start_in_time()
 
 
 def test_a_retry_starts_in_time(start: Callable[..., Process]) -> None:
     start(*SELDOM, "-q", "default")
     job("note_a_second_later").defer(number=1)
     began(1)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT scheduled_at FROM procrastinate_jobs WHERE attempts > 0")
-        [(due,)] = cursor.fetchall()
+    [(due,)] = execute("SELECT scheduled_at FROM procrastinate_jobs WHERE attempts > 0")
     assert due <= began(1) < due + IN_TIME
 
 
-def test_a_worker_that_never_listens_starts_jobs_in_time_that_it_knows_of(
+def test_a_worker_that_never_listens_starts_known_jobs_in_time(
     start: Callable[..., Process],
 ) -> None:
     due = defer_in(4)

@@ -14,7 +14,8 @@ from procrastinate.contrib.django import app
 from joblogs.engine.connectors import in_turns
 from joblogs.models import JobLog
 from tests.engine_processes.jobs import job, states
-from tests.engine_processes.pgbouncer import PROGRAM, PgBouncer
+from tests.pgbouncer import PgBouncer
+from tests.requirements import needs_pgbouncer
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -64,14 +65,14 @@ def test_the_connection_that_tries_the_database_first_is_not_kept() -> None:
     assert connection.connection is None
 
 
-def test_statements_of_tasks_have_none_and_end_when_their_worker_is_gone(
+def test_tasks_statements_have_none_and_end_with_their_worker(
     start: Callable[..., Process],
 ) -> None:
     start()
     assert settings_of_a_task() == dict(zip(NAMES, ["10s", "0"], strict=True))
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer (Debian package pgbouncer)")
+@needs_pgbouncer
 def test_sessions_behind_pgbouncer_are_as_they_were(
     start: Callable[..., Process], tmp_path: Path
 ) -> None:
@@ -95,7 +96,7 @@ def test_sessions_behind_pgbouncer_are_as_they_were(
     [({"connect_timeout": "5"}, 5, 2), ({"connect_timeout": 1}, 1, 1), ({}, 0, 2)],
     ids=["five seconds", "one", "none"],
 )
-def test_most_attempts_to_connect_have_little_time_and_some_all_of_it(
+def test_most_tries_to_connect_are_brief_and_some_are_patient(
     given: dict[str, Any], first: int, short: int
 ) -> None:
     parameters = in_turns({"host": "here", **given})

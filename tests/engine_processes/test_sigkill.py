@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 
 from joblogs.models import Job, JobLog, Worker
 from tests.engine_processes.gate import AT_ITS_END
-from tests.engine_processes.jobs import effects, job, outcomes, states
+from tests.engine_processes.jobs import counted_outcomes, effects, job, states
+from tests.engine_processes.sessions import terminate
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -41,27 +42,20 @@ def die_at(gate: Gate, start: Callable[..., Process], task: str, step: str) -> d
     return backends
 
 
-def terminate(backends: Iterable[int]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(unnest(%s::int[]))", [list(backends)])
-
-
-def have_ended(backends: Iterable[int]) -> bool:
+def are_through(backends: Iterable[int]) -> bool:
     """Tell whether PostgreSQL is through with what these were doing."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_stat_activity WHERE pid = ANY(%s)", [list(backends)])
-        return cursor.fetchone() is None
+    return not execute("SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s)", list(backends))
 
 
 def assert_that_each_was_lost_and_then_done_once() -> None:
     wait_for(lambda: states() == {"succeeded"})
     assert effects() == NUMBERS
-    assert outcomes() == {(1, "lost"): len(NUMBERS), (2, "succeeded"): len(NUMBERS)}
+    assert counted_outcomes() == {(1, "lost"): len(NUMBERS), (2, "succeeded"): len(NUMBERS)}
     assert {each.attempts for each in Job.objects.filter(queue_name="default")} == {2}
 
 
 @pytest.mark.parametrize("step", ["before", "inside", "ending"])
-def test_jobs_of_a_worker_killed_before_the_commit_are_done_once_by_another(
+def test_jobs_of_a_worker_killed_before_the_commit_are_done_once(
     gate: Gate,
     start: Callable[..., Process],
     rescue: Callable[..., Process],
@@ -71,41 +65,41 @@ def test_jobs_of_a_worker_killed_before_the_commit_are_done_once_by_another(
     backends = die_at(gate, start, task, step)
     gate.open()
     # Nobody was there to ask for the commit.
-    wait_for(lambda: have_ended(backends))
+    wait_for(lambda: are_through(backends))
     assert states() == {"doing"}
     assert effects() == []
-    assert outcomes() == {}
+    assert counted_outcomes() == {}
 
     rescue()
     assert_that_each_was_lost_and_then_done_once()
 
 
-def test_a_commit_that_fails_after_its_worker_was_killed_leaves_nothing_behind(
+def test_a_failed_commit_of_a_killed_worker_leaves_nothing(
     gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process], task: str
 ) -> None:
     backends = die_at(gate, start, task, "commit")
     assert set(backends.values()) == {"COMMIT"}
     terminate(backends)
-    wait_for(lambda: have_ended(backends))
+    wait_for(lambda: are_through(backends))
     gate.open()
     assert states() == {"doing"}
     assert effects() == []
-    assert outcomes() == {}
+    assert counted_outcomes() == {}
 
     rescue()
     assert_that_each_was_lost_and_then_done_once()
 
 
-def test_a_commit_that_its_killed_worker_never_heard_of_is_the_end_of_its_jobs(
+def test_a_commit_counts_though_its_worker_was_killed(
     gate: Gate, start: Callable[..., Process], rescue: Callable[..., Process], task: str
 ) -> None:
     backends = die_at(gate, start, task, "commit")
     assert set(backends.values()) == {"COMMIT"}
     gate.open()
-    wait_for(lambda: have_ended(backends))
+    wait_for(lambda: are_through(backends))
     assert states() == {"succeeded"}
     assert effects() == NUMBERS
-    assert outcomes() == {(1, "succeeded"): len(NUMBERS)}
+    assert counted_outcomes() == {(1, "succeeded"): len(NUMBERS)}
 
     rescue()
     # Of the two, the dead one is forgotten with what it had.

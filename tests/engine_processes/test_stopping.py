@@ -14,11 +14,11 @@ from procrastinate.contrib.django import app
 
 from joblogs.engine.stopping import ONE_REQUEST
 from joblogs.models import Job, JobWorker
-from tests.engine_processes.conftest import SELDOM
 from tests.engine_processes.jobs import effects, job
-from tests.engine_tasks.conftest import outcomes, statuses
+from tests.jobs import outcomes, statuses
 from tests.processes import Process, database_url
 from tests.waiting import wait_for
+from tests.workers import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ def test_a_worker_finishes_what_runs_and_takes_nothing_new(
         "sleep_in_a_transaction",
     ],
 )
-def test_a_job_that_does_not_end_in_time_is_given_back_and_runs_again_at_once(
+def test_a_job_not_ended_in_time_is_given_back_and_runs_again(
     start: Callable[..., Process], task: str
 ) -> None:
     worker = start(*IN_NO_TIME)
@@ -128,7 +128,7 @@ def test_all_jobs_of_a_worker_are_given_back_together(start: Callable[..., Proce
 
 
 @pytest.mark.parametrize("task", ["note_together", "note_exactly_once"])
-def test_what_waits_in_the_database_is_given_back_and_leaves_no_effect(
+def test_what_waits_in_postgresql_is_given_back_without_effect(
     start: Callable[..., Process], gate: Gate, task: str
 ) -> None:
     worker = start(*IN_NO_TIME)
@@ -164,7 +164,7 @@ def test_a_job_that_a_user_aborts_before_the_stop_is_not_run_again(
     assert outcomes(job_id) == [(1, "aborted")]
 
 
-def test_jobs_that_wait_to_be_run_one_by_one_are_given_back_and_not_begun(
+def test_jobs_that_wait_to_run_one_by_one_are_given_back(
     start: Callable[..., Process], gate: Gate
 ) -> None:
     gate.close()
@@ -214,7 +214,7 @@ def test_a_second_request_right_after_the_first_one_is_the_same(
 # Asked to be quiet
 
 
-def test_a_quiet_worker_finishes_what_runs_and_takes_nothing_until_it_is_to_go_on(
+def test_a_quiet_worker_finishes_and_takes_nothing_until_told(
     start: Callable[..., Process], gate: Gate
 ) -> None:
     worker = start(*SELDOM, *OFTEN)
@@ -268,7 +268,7 @@ def test_with_one_shot_a_worker_ends_by_itself(start: Callable[..., Process]) ->
     assert outcomes(job_id) == [(1, "succeeded")]
 
 
-def test_a_worker_says_in_one_line_that_the_database_is_not_migrated(tmp_path: Path) -> None:
+def test_a_worker_says_in_a_line_that_migrations_are_missing(tmp_path: Path) -> None:
     name = str(connection.settings_dict["NAME"])
     with psycopg.connect(database_url(), autocommit=True) as session:
         session.execute("CREATE DATABASE not_migrated")

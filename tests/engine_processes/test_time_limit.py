@@ -15,8 +15,10 @@ from psycopg.pq import TransactionStatus
 
 from joblogs.engine.time_limit import TimeLimitExceededError, check_time, remaining, time_limit
 from tests.engine_processes.jobs import effects
-from tests.engine_processes.pgbouncer import PROGRAM, PgBouncer
+from tests.pgbouncer import PgBouncer
 from tests.processes import database_url
+from tests.requirements import needs_pgbouncer
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -33,12 +35,6 @@ def _session_of_its_own(transactional_db: None) -> Iterator[None]:
     connection.close()
     yield
     connection.close()
-
-
-def execute(query: str) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        return [row[0] for row in cursor.fetchall()] if cursor.description else []
 
 
 def timeout() -> str:
@@ -82,9 +78,7 @@ ENDS: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("own", ["0", "7min"])
 @pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("where", ["no transaction", "a transaction", "a savepoint"])
-def test_a_connection_has_its_own_time_out_again_when_the_task_has_ended(
-    where: str, how: str, own: str
-) -> None:
+def test_a_connection_has_its_own_time_out_after_a_task(where: str, how: str, own: str) -> None:
     limited = time_limit(0.15)(ENDS[how])
     seen = []
 
@@ -111,7 +105,7 @@ def test_a_connection_has_its_own_time_out_again_when_the_task_has_ended(
 
 
 @pytest.mark.parametrize("how", ["well", "by the limit"])
-def test_a_thread_that_tasks_share_has_its_own_time_out_after_each_statement(how: str) -> None:
+def test_a_shared_thread_has_its_own_time_out_each_time(how: str) -> None:
     @time_limit(0.15)
     async def work() -> None:
         await sync_to_async(ENDS[how])()
@@ -176,7 +170,7 @@ def test_what_has_to_come_first_in_a_transaction_still_can() -> None:
         execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
         return execute("SHOW transaction_isolation")
 
-    assert time_limit(LONG)(work)() == ["serializable"]
+    assert time_limit(LONG)(work)() == [("serializable",)]
 
 
 def test_work_whose_time_is_up_is_rolled_back_to_its_savepoint() -> None:
@@ -192,7 +186,7 @@ def test_work_whose_time_is_up_is_rolled_back_to_its_savepoint() -> None:
     assert effects() == [3]
 
 
-def test_a_statement_is_limited_after_a_rollback_took_the_time_out_along() -> None:
+def test_a_statement_after_a_rollback_is_limited_too() -> None:
     @transaction.atomic
     def work() -> None:
         with suppress(DataError), transaction.atomic():
@@ -205,7 +199,7 @@ def test_a_statement_is_limited_after_a_rollback_took_the_time_out_along() -> No
 
 
 def test_a_connection_that_is_lost_is_told_of_as_ever() -> None:
-    [backend] = execute("SELECT pg_backend_pid()")
+    [(backend,)] = execute("SELECT pg_backend_pid()")
     with psycopg.connect(database_url(), autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, 10000)", [backend])
     with pytest.raises(OperationalError):
@@ -236,7 +230,7 @@ def test_a_connection_on_which_the_time_out_would_stay_is_closed(
     with pytest.raises(DataError):
         work()
     assert "A connection is closed that keeps its statement_timeout" in caplog.text
-    assert (execute("SELECT 1"), timeout()) == ([1], "0")
+    assert (execute("SELECT 1"), timeout()) == ([(1,)], "0")
 
 
 def test_a_connection_is_watched_that_opens_while_others_watch_it() -> None:
@@ -252,7 +246,7 @@ def test_a_connection_is_watched_that_opens_while_others_watch_it() -> None:
         connection.execute_wrappers.clear()
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer (Debian package pgbouncer)")
+@needs_pgbouncer
 def test_behind_a_pooler_only_transactions_are_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 
 from joblogs.models import Job
-from tests.engine_processes.conftest import SELDOM
-from tests.engine_processes.jobs import effects, job, outcomes
+from tests.engine_processes.jobs import counted_outcomes, effects, job
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def test_an_idle_worker_is_woken_by_whoever_defers(start: Callable[..., Process]
 @pytest.mark.parametrize(
     "task", ["defer_note", "defer_note_asynchronously", "defer_note_exactly_once"]
 )
-def test_a_job_deferred_inside_a_task_wakes_the_worker_of_its_queue(
+def test_a_job_deferred_inside_a_task_wakes_its_worker(
     start: Callable[..., Process], task: str
 ) -> None:
     start(*SELDOM, "-q", "low")
@@ -44,7 +44,7 @@ def test_a_retry_rule_that_wants_no_pause_gets_none(start: Callable[..., Process
     start(*SELDOM, "-q", "default")
     job("note_at_the_second_attempt").defer(number=1)
     wait_for(lambda: effects() == [1])
-    wait_for(lambda: outcomes() == {(1, "failed"): 1, (2, "succeeded"): 1})
+    wait_for(lambda: counted_outcomes() == {(1, "failed"): 1, (2, "succeeded"): 1})
 
 
 def test_a_job_retried_by_a_person_wakes_its_worker(start: Callable[..., Process]) -> None:
@@ -58,11 +58,11 @@ def test_a_job_retried_by_a_person_wakes_its_worker(start: Callable[..., Process
 
 def leave_behind_by_a_dead_worker(pk: int, *, abort_requested: bool = False) -> None:
     """Make a job look as if its worker had died, and its row been deleted."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET status = 'doing', abort_requested = %s WHERE id = %s",
-            [abort_requested, pk],
-        )
+    execute(
+        "UPDATE procrastinate_jobs SET status = 'doing', abort_requested = %s WHERE id = %s",
+        abort_requested,
+        pk,
+    )
 
 
 def test_a_rescued_job_wakes_the_worker_of_its_queue(
@@ -83,7 +83,7 @@ def test_a_rescued_job_wakes_the_worker_of_its_queue(
         ("fail_behind_the_gate", []),
     ],
 )
-def test_a_job_behind_a_lock_wakes_the_worker_of_its_own_queue_when_the_lock_is_free(
+def test_a_job_whose_lock_is_free_wakes_its_queues_worker(
     start: Callable[..., Process],
     gate: Gate,
     task: str,
@@ -100,7 +100,7 @@ def test_a_job_behind_a_lock_wakes_the_worker_of_its_own_queue_when_the_lock_is_
     wait_for(lambda: 2 in effects())
 
 
-def test_a_job_behind_a_lock_of_its_own_queue_starts_when_the_lock_is_free(
+def test_a_job_starts_when_a_lock_of_its_queue_is_free(
     start: Callable[..., Process], gate: Gate
 ) -> None:
     gate.close()
@@ -125,7 +125,7 @@ def test_a_lock_that_a_rescue_frees_wakes_who_waits_behind_it(
     wait_for(lambda: effects() == [2])
 
 
-def test_a_lock_of_a_rescued_job_with_a_queued_twin_wakes_who_waits_behind_it(
+def test_a_rescued_job_with_a_queued_twin_frees_its_lock(
     start: Callable[..., Process], rescue: Callable[..., Process]
 ) -> None:
     lost = job("note", lock="only one", queueing_lock="twin").defer(number=1)

@@ -12,7 +12,8 @@ from procrastinate import BaseRetryStrategy, RetryDecision, RetryStrategy
 from procrastinate.contrib.django import app
 
 from joblogs.models import Job, JobLog
-from tests.engine_tasks.conftest import elsewhere, outcomes, status_of
+from tests.jobs import outcomes, status_of
+from tests.sql import elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,8 @@ from django.contrib.auth.models import Group
 from procrastinate.exceptions import JobAborted
 
 from joblogs.models import JobLog
-from tests.engine_tasks.conftest import elsewhere, outcomes, statuses
+from tests.jobs import outcomes, statuses
+from tests.sql import elsewhere
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def test_one_job_of_a_batch_is_aborted_while_it_runs(
     assert made == {str(n) for n in range(3) if n != place}
 
 
-def test_a_batch_that_outlives_the_grace_of_a_stop_is_told_for_all_its_jobs(
+def test_a_batch_that_outlives_a_stop_is_told_for_each_job(
     batch: Callable[..., Any], run_worker: Callable[..., None]
 ) -> None:
     begun: list[int] = []

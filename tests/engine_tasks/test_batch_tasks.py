@@ -17,8 +17,8 @@ from joblogs.engine.immediate import run_now
 from joblogs.engine.retry import ExponentialBackoff
 from joblogs.models import Job, JobLog, UserLog
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
-from tests.engine_tasks.conftest import elsewhere, outcomes, statuses, transaction_of
+from tests.jobs import jobs_of, outcomes, statuses
+from tests.sql import elsewhere, transactions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ def test_a_batch_takes_as_many_jobs_as_it_may_in_their_order(
     assert statuses(*job_ids) == ["succeeded"] * 7
 
 
-def test_one_transaction_holds_the_work_and_the_end_of_all_its_jobs(
+def test_one_transaction_holds_the_work_and_the_ends_of_a_batch(
     note: Callable[..., Any],
     calls: list[list[Any]],
     run_jobs: Callable[..., None],
@@ -83,9 +83,9 @@ def test_one_transaction_holds_the_work_and_the_end_of_all_its_jobs(
     job_ids = [task.configure(lock=f"lock {n}").defer(n=n) for n in range(20)]
     run_jobs()
     assert calls == [list(range(20))]
-    [transaction] = transaction_of("auth_group", "name", *map(str, range(20)))
-    assert transaction_of("job_logs", "job_id", *job_ids) == {transaction}
-    assert transaction_of("procrastinate_jobs", "id", *job_ids) == {transaction}
+    [transaction] = transactions_of("auth_group", "name", *map(str, range(20)))
+    assert transactions_of("job_logs", "job_id", *job_ids) == {transaction}
+    assert transactions_of("procrastinate_jobs", "id", *job_ids) == {transaction}
     assert JobLog.objects.count() == 20
     assert [Job.objects.get(pk=pk).attempts for pk in job_ids] == [1] * 20
     assert [Job.objects.get(pk=pk).worker_id for pk in job_ids] == [None] * 20
@@ -280,7 +280,7 @@ def test_run_now_is_a_batch_of_one_in_the_callers_transaction(
     assert seen[-1] == (7, {"n": 2}, 3, False)
 
 
-def test_coroutines_and_contexts_are_refused_when_a_batch_is_declared() -> None:
+def test_coroutines_and_contexts_are_refused_as_batch_tasks() -> None:
     async def swim(jobs: Sequence[BatchJob]) -> None: ...
 
     with pytest.raises(ImproperlyConfigured, match="swim is async"):

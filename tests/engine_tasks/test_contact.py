@@ -86,7 +86,7 @@ def test_what_is_over_in_a_moment_is_not_told(
     assert said() == []
 
 
-def test_each_end_is_told_once_however_many_ask_and_however_often_it_fails(
+def test_each_end_is_told_once_however_many_ask(
     run: Run, said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contact, "LONGEST", 0.02)
@@ -112,7 +112,7 @@ def test_each_end_is_told_once_however_many_ask_and_however_often_it_fails(
         assert end.startswith(f"{REGAINED}, after 0.")
 
 
-def test_the_first_waits_are_short_and_later_ones_not_longer_than_the_longest(
+def test_the_first_waits_are_short_and_none_exceeds_the_longest(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -149,7 +149,7 @@ def test_waits_are_spread_by_chance(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert max(waits) - min(waits) > 0.05
 
 
-def test_what_needs_another_contact_says_nothing_while_that_one_is_lost(
+def test_what_needs_a_contact_is_quiet_while_that_is_lost(
     said: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -216,7 +216,7 @@ def test_errors_that_pass_with_time_are_waited_for(
 
 
 @pytest.mark.parametrize("cause", STAYING, ids=repr)
-def test_errors_that_time_does_not_mend_are_raised_unless_all_are_to_be_waited_for(
+def test_lasting_errors_are_raised_unless_all_are_waited_for(
     run: Run,
     said: Callable[[], list[str]],
     cause: BaseException | None,

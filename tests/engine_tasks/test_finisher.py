@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from django.db import connection
 
 from joblogs.models import Job, JobLog
-from tests.engine_tasks.conftest import elsewhere, outcomes, transaction_of
+from tests.jobs import outcomes
 from tests.processes import database_url
+from tests.sql import elsewhere, execute, transactions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def test_many_jobs_end_in_few_statements_under_load(
     run_jobs(concurrency=100)
     assert JobLog.objects.filter(job_id__in=job_ids, outcome="succeeded").count() == 400
     # Each statement is a transaction.
-    assert len(transaction_of("job_logs", "job_id", *job_ids)) < 40
+    assert len(transactions_of("job_logs", "job_id", *job_ids)) < 40
 
 
 def test_a_job_that_ends_alone_is_written_down_at_once(
@@ -70,13 +70,11 @@ def test_a_job_that_ends_alone_is_written_down_at_once(
     pk = task(lambda: None).defer()
     run_worker(until=lambda: outcomes(pk))
     log = JobLog.objects.get()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT max(at) FROM procrastinate_events WHERE type = 'succeeded'")
-        [(written_at,)] = cursor.fetchall()
+    [(written_at,)] = execute("SELECT max(at) FROM procrastinate_events WHERE type = 'succeeded'")
     assert (written_at - log.finished_at).total_seconds() < 0.5
 
 
-def test_ended_jobs_are_kept_while_the_database_refuses_and_written_once(
+def test_ended_jobs_that_are_refused_are_kept_and_written_once(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     refusal: Refusal,

@@ -16,8 +16,9 @@ from psycopg import OperationalError
 
 from joblogs.engine import connectors, fetcher, sessions
 from joblogs.models import Job
-from tests.engine_tasks.conftest import elsewhere, outcomes, status_of
+from tests.jobs import outcomes, status_of
 from tests.processes import database_url
+from tests.sql import elsewhere
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def slow_start(transactional_db: None) -> Iterator[Callable[[int], None]]:
     elsewhere("DROP FUNCTION dawdle CASCADE")
 
 
-def test_a_job_of_a_fetch_that_is_done_after_the_worker_gave_it_up_runs_beside_full_slots(
+def test_a_job_of_a_fetch_given_up_runs_beside_full_slots(
     task: Register,
     run_worker: Run,
     slow_start: Callable[[int], None],
@@ -144,7 +145,7 @@ def test_a_stop_does_not_wait_for_a_fetch_that_takes_long(
     assert outcomes(job_id) == []
 
 
-def test_no_job_is_lost_or_run_twice_when_the_workers_row_goes_again_and_again(
+def test_no_job_is_lost_or_run_twice_while_rows_keep_vanishing(
     task: Register, run_worker: Run
 ) -> None:
     ran: list[int] = []
@@ -166,7 +167,7 @@ def test_no_job_is_lost_or_run_twice_when_the_workers_row_goes_again_and_again(
 
 
 @pytest.mark.parametrize("is_idle", [True, False], ids=["idle", "in a transaction"])
-def test_a_worker_ends_its_own_session_from_before_that_has_its_lock(
+def test_a_worker_ends_its_old_session_that_has_its_lock(
     transactional_db: None, is_idle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connectors, "AGAIN", 0.05)
@@ -183,7 +184,7 @@ def test_a_worker_ends_its_own_session_from_before_that_has_its_lock(
             before.execute("SELECT 1")
 
 
-def test_the_session_of_the_lock_is_tried_as_soon_as_another_one_falls_silent(
+def test_the_locks_session_is_tried_when_another_falls_silent(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connectors, "PATIENCE", 0.3)

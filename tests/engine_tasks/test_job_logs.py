@@ -16,7 +16,9 @@ from procrastinate.exceptions import JobAborted
 from joblogs.engine.immediate import run_now
 from joblogs.models import Job, JobLog
 from joblogs.redaction import MASK
-from tests.engine_tasks.conftest import SOON, elsewhere, give_to_a_worker, outcomes
+from tests.jobs import outcomes
+from tests.sql import elsewhere
+from tests.workers import SOON, give_to_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,7 +231,7 @@ def test_what_runs_without_a_job_is_not_on_record(task: Callable[..., Any]) -> N
     assert not JobLog.objects.exists()
 
 
-def test_a_traceback_begins_with_the_task_and_not_with_what_all_tasks_run_in(
+def test_a_traceback_begins_with_the_task(
     task: Callable[..., Any], run_jobs: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import select
-import socket
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,15 +18,11 @@ from joblogs.engine import connectors, contact, fetcher, lost_answers
 from joblogs.engine.lost_answers import LostAnswers
 from joblogs.engine.sessions import NoAnswerError
 from joblogs.models import Job, JobLog, JobWorker
-from tests.engine_tasks.conftest import (
-    SOON,
-    Proxy,
-    give_to_a_worker,
-    led_through,
-    outcomes,
-    statuses,
-)
+from tests.jobs import outcomes, statuses
+from tests.proxies import SilentProxy, led_through
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import SOON, give_to_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,57 +33,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 GOT_LOST = "An answer of PostgreSQL got lost: ending the connection that waits for it."
-
-
-class SilentProxy(Proxy):
-    """Falls silent on a connection at a word, which it delivers; neither end is told.
-
-    With a delay it does so for that many seconds only.
-    """
-
-    times = 0
-    delay: float | None = None
-
-    def __init__(self, upstream: str) -> None:
-        self._clients: list[socket.socket] = []
-        super().__init__(upstream)
-
-    def swallow(self, word: bytes, *, times: int = 1) -> None:
-        """Swallow the answer to this word, and all that follow on that connection."""
-        self.word, self.times = word, times
-
-    def close(self) -> None:
-        # Those too for which somebody waits who is never freed: a test that fails is to end.
-        for client in self._clients:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-        super().close()
-
-    def _serve(self, client: socket.socket) -> None:
-        self._clients.append(client)
-        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
-            server.connect(self.upstream)
-            ends, is_silent = [client, server], False
-            while True:
-                readable, _, _ = select.select(ends, [], [])
-                if client in readable:
-                    if not (data := client.recv(65_536)):
-                        return
-                    if self.times and self.word in data:
-                        self.times -= 1
-                        is_silent = True
-                    server.sendall(data)
-                if server in readable:
-                    data = server.recv(65_536)
-                    if is_silent and self.delay:
-                        is_silent = False
-                        time.sleep(self.delay)  # on the way
-                    if not is_silent:
-                        client.sendall(data)
-                    if not data:
-                        if not is_silent:
-                            return
-                        ends = [client]
 
 
 @pytest.fixture
@@ -128,7 +70,7 @@ def test_a_job_of_a_fetch_or_an_end_without_an_answer_runs_once(
     assert len(lines("tests.work")) == 1
 
 
-def test_a_one_shot_worker_does_the_other_jobs_too_when_an_answer_was_lost(
+def test_a_one_shot_worker_goes_on_after_a_lost_answer(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
@@ -144,7 +86,7 @@ def test_a_one_shot_worker_does_the_other_jobs_too_when_an_answer_was_lost(
     assert [outcomes(job_id) for job_id in job_ids] == [[(1, "succeeded")]] * 2
 
 
-def test_a_stop_waits_a_moment_for_the_answer_to_a_fetch_and_puts_back_what_it_brings(
+def test_a_stop_waits_for_a_fetch_and_puts_back_what_it_brings(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
@@ -159,7 +101,7 @@ def test_a_stop_waits_a_moment_for_the_answer_to_a_fetch_and_puts_back_what_it_b
     assert Job.objects.get().attempts == 0
 
 
-def test_a_worker_whose_heartbeats_had_no_answer_lets_others_tell_first_that_they_live(
+def test_an_unanswered_worker_lets_others_first_say_they_live(
     run_worker: Callable[..., None], silence: SilentProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, seconds in {"PATIENCE": 0.3, "MOST_PATIENCE": 0.3}.items():
@@ -190,7 +132,7 @@ def age_of_the_worker() -> float | None:
     return (timezone.now() - began).total_seconds() if began else None
 
 
-def test_each_time_that_none_comes_more_time_is_given_and_all_connections_are_new(
+def test_each_lost_answer_means_more_patience_and_a_new_pool(
     silence: SilentProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connectors, "PATIENCE", 0.2)
@@ -235,7 +177,7 @@ def test_each_time_that_none_comes_more_time_is_given_and_all_connections_are_ne
     [(b'INSERT INTO "auth_group"', 2), (b"joblogs_finish_jobs_v1", 2), (b"COMMIT", 1)],
     ids=["of its work", "of its end", "of its commit"],
 )
-def test_a_batch_that_waits_for_a_lost_answer_is_freed_and_done_exactly_once(
+def test_a_batch_that_waits_for_a_lost_answer_is_done_once(
     batch: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
@@ -261,8 +203,7 @@ def test_a_batch_that_waits_for_a_lost_answer_is_freed_and_done_exactly_once(
 
 
 def take_its_time() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(2)")  # six looks
+    execute("SELECT pg_sleep(2)")  # six looks
 
 
 def listen() -> None:
@@ -272,7 +213,7 @@ def listen() -> None:
 
 
 @pytest.mark.parametrize("work", [take_its_time, listen])
-def test_a_statement_that_takes_its_time_and_who_listens_are_left_alone(
+def test_a_slow_statement_and_who_listens_are_left_alone(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     silence: SilentProxy,
@@ -309,12 +250,11 @@ def test_who_reads_slowly_what_the_server_has_sent_is_left_alone(
     assert warnings() == []
 
 
-def test_a_connection_that_is_taken_from_a_pool_again_and_again_is_watched_once() -> None:
+def test_a_connection_taken_from_a_pool_often_is_watched_once() -> None:
     connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]  # ours
     connection.ensure_connection()
     with LostAnswers(connector).watching():
         # More often than functions can be nested.
         for _ in range(1_100):
             connection_created.send(sender=type(connection), connection=connection)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        execute("SELECT 1")

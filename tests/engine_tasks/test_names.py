@@ -7,9 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 
-from tests.engine_tasks.conftest import Proxy, led_through, outcomes
+from tests.jobs import outcomes
+from tests.proxies import Proxy, led_through
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         yield is_known
 
 
-def test_a_worker_goes_on_when_the_name_of_its_server_is_known_again(
+def test_a_worker_goes_on_when_its_servers_name_is_known(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     warnings: Callable[[], list[str]],
@@ -52,11 +53,10 @@ def test_a_worker_goes_on_when_the_name_of_its_server_is_known_again(
     def until() -> bool:
         wait_for(lambda: outcomes(jobs[0]))
         is_known.clear()
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         jobs.append(working.defer())
         wait_for(lambda: any(line.startswith(AWAY) for line in warnings()))
         assert outcomes(jobs[1]) == []

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from joblogs.engine.batch import transactional
 from joblogs.models import Job, JobLog, JobQueue
-from tests.engine_tasks.conftest import elsewhere, outcomes
+from tests.jobs import outcomes
+from tests.sql import elsewhere, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from procrastinate import JobContext
 
     from joblogs.engine.batch import BatchJob
-    from tests.engine_tasks.conftest import Proxy
+    from tests.proxies import CuttingProxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +42,7 @@ TAKE = {
 taken_away = pytest.mark.parametrize("how", TAKE)
 
 
-def row_of(job_id: int) -> list[dict[str, Any]]:
+def rows_of(job_id: int) -> list[dict[str, Any]]:
     return list(Job.objects.filter(pk=job_id).values())
 
 
@@ -77,9 +77,9 @@ def test_the_end_of_a_job_that_was_taken_away_changes_nothing(
     assert ran == [pk]
     assert JobLog.objects.count() == 0
     if how == "deleted":
-        assert row_of(pk) == []
+        assert rows_of(pk) == []
     else:
-        [row] = row_of(pk)
+        [row] = rows_of(pk)
         assert row["status"] == ("todo" if how == "rescued" else "doing")
         assert row["attempts"] == (how != "with another worker")
         assert (row["worker_id"] is not None) == (how == "with another worker")
@@ -114,7 +114,7 @@ def test_a_batch_goes_on_without_the_job_that_was_taken_away(
     is_said_to_be_lost(warnings, job_ids[1])
 
 
-def test_a_batch_whose_jobs_are_taken_away_one_after_the_other_ends_with_what_is_left(
+def test_a_batch_whose_jobs_are_taken_away_ends_with_the_rest(
     batch: Callable[..., Any], run_jobs: Callable[..., None], warnings: Callable[[], list[str]]
 ) -> None:
     def note(jobs: Sequence[BatchJob]) -> None:
@@ -168,9 +168,9 @@ def test_an_end_that_is_written_twice_is_written_once(
     assert verdicts == [{}, {pk: "repeated"}]
     assert outcomes(pk) == [(1, "failed")]
     if delete and status != "todo":
-        assert row_of(pk) == []
+        assert rows_of(pk) == []
     else:
-        [row] = row_of(pk)
+        [row] = rows_of(pk)
         assert (row["status"], row["attempts"], row["worker_id"]) == (status, 1, None)
 
 
@@ -189,7 +189,7 @@ def test_a_job_that_has_ended_belongs_to_no_worker(
     def look() -> bool:
         # While the worker is there: jobs of one that left belong to nobody anyway.
         if outcomes(pk):
-            ended.extend(row_of(pk))
+            ended.extend(rows_of(pk))
         return bool(ended)
 
     pk = task(work, retry=RetryStrategy(wait=3_600) if end == "todo" else False).defer()
@@ -199,8 +199,8 @@ def test_a_job_that_has_ended_belongs_to_no_worker(
 
 
 @pytest.mark.parametrize("deliver", [True, False], ids=["committed", "not committed"])
-def test_a_commit_whose_answer_is_lost_is_looked_up_before_anything_runs_again(
-    batch: Callable[..., Any], run_jobs: Callable[..., None], proxy: Proxy, deliver: bool
+def test_a_commit_without_an_answer_is_looked_up_first(
+    batch: Callable[..., Any], run_jobs: Callable[..., None], proxy: CuttingProxy, deliver: bool
 ) -> None:
     calls: list[list[Any]] = []
 
@@ -217,7 +217,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up_before_anything_runs_again(
     assert calls == [[0, 1, 2]] * (1 if deliver else 2)
     assert JobQueue.objects.count() == 3
     assert [outcomes(pk) for pk in job_ids] == [[(1, "succeeded")]] * 3
-    assert [row_of(pk)[0]["attempts"] for pk in job_ids] == [1] * 3
+    assert [rows_of(pk)[0]["attempts"] for pk in job_ids] == [1] * 3
 
 
 @pytest.mark.parametrize("deliver", [True, False], ids=["committed", "not committed"])
@@ -225,7 +225,7 @@ def test_a_job_whose_end_is_sent_and_not_answered_ends_once(
     task: Callable[..., Any],
     run_jobs: Callable[..., None],
     lines: Callable[..., list[str]],
-    proxy: Proxy,
+    proxy: CuttingProxy,
     deliver: bool,
 ) -> None:
     ran: list[int] = []
@@ -239,11 +239,11 @@ def test_a_job_whose_end_is_sent_and_not_answered_ends_once(
     assert proxy.cuts == 0
     assert ran == [1]
     assert outcomes(pk) == [(1, "succeeded")]
-    assert row_of(pk)[0]["attempts"] == 1
+    assert rows_of(pk)[0]["attempts"] == 1
     assert len(lines("tests.work")) == 1
 
 
-def test_a_job_whose_connection_breaks_again_and_again_fails_by_its_rule(
+def test_a_job_whose_connection_keeps_breaking_fails_by_its_rule(
     task: Callable[..., Any], run_jobs: Callable[..., None]
 ) -> None:
     ran: list[int] = []
@@ -252,13 +252,12 @@ def test_a_job_whose_connection_breaks_again_and_again_fails_by_its_rule(
     def work() -> None:
         ran.append(1)
         Group.objects.create(name="a group")
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     pk = task(work, retry=RetryStrategy(max_attempts=5, wait=3_600)).defer()
     run_jobs()
     assert not Group.objects.exists()
     assert outcomes(pk) == [(1, "failed")]
-    [row] = row_of(pk)
+    [row] = rows_of(pk)
     assert (row["status"], row["attempts"]) == ("todo", 1)
     assert len(ran) == 3

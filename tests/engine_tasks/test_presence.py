@@ -12,14 +12,16 @@ from procrastinate.contrib.django import app
 from joblogs.engine import presence
 from joblogs.engine.batch import transactional
 from joblogs.models import Job, JobLog, JobQueue, Worker
-from tests.engine_tasks.conftest import SOON, elsewhere, give_to_a_worker, outcomes, statuses
+from tests.jobs import outcomes, statuses
+from tests.sql import elsewhere
 from tests.waiting import wait_for
+from tests.workers import SOON, give_to_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from joblogs.engine.batch import BatchJob
-    from tests.engine_tasks.conftest import Proxy
+    from tests.proxies import CuttingProxy
 
     Run = Callable[..., None]
     Register = Callable[..., Any]
@@ -39,14 +41,14 @@ def unregister() -> int:
     return int(worker)
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+def all_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what was warned of, by whichever logger."""
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("options", [SOON, SELDOM], ids=["at its heartbeat", "at their end"])
 @pytest.mark.parametrize("kind", ["ordinary", "transactional", "batch"])
-def test_a_worker_whose_row_is_gone_registers_again_and_ends_its_jobs_once(
+def test_a_worker_without_its_row_registers_again_and_ends_jobs(
     task: Register,
     batch: Register,
     run_worker: Run,
@@ -89,7 +91,7 @@ def test_a_worker_whose_row_is_gone_registers_again_and_ends_its_jobs_once(
     assert JobQueue.objects.count() == 1
     if kind == "ordinary" or options == SOON:
         assert calls == [1]
-    assert warnings(caplog) == ["Somebody took this worker for dead: it has registered again."]
+    assert all_warnings(caplog) == ["Somebody took this worker for dead: it has registered again."]
 
 
 def test_a_worker_whose_row_is_gone_takes_the_next_job(task: Register, run_worker: Run) -> None:
@@ -110,7 +112,7 @@ def test_a_worker_whose_row_is_gone_takes_the_next_job(task: Register, run_worke
     assert [outcomes(pk) for pk in jobs] == [[(1, "succeeded")]] * 2
 
 
-def test_a_worker_that_starts_lets_others_tell_first_that_they_live(run_worker: Run) -> None:
+def test_a_new_worker_lets_others_first_say_that_they_live(run_worker: Run) -> None:
     silent = app.configure_task("nothing", allow_unknown=True, queue="nobody's").defer()
     give_to_a_worker(silent)
     [(at,)] = elsewhere("SELECT clock_timestamp()")
@@ -136,7 +138,7 @@ def test_jobs_are_given_back_some_at_a_time_and_all_at_one_look(
     logs = JobLog.objects.filter(outcome="lost", attempt=1)
     assert sorted(logs.values_list("job_id", flat=True)) == jobs
     counts = [10] * 150 + [5]
-    assert warnings(caplog) == [
+    assert all_warnings(caplog) == [
         f"Gave back {n} jobs of worker {worker}, which died." for n in counts
     ]
 
@@ -146,7 +148,7 @@ lost_answer = pytest.mark.parametrize("deliver", [True, False], ids=["fetched", 
 
 @lost_answer
 def test_jobs_of_a_fetch_whose_answer_is_lost_run_once(
-    task: Register, run_worker: Run, proxy: Proxy, deliver: bool
+    task: Register, run_worker: Run, proxy: CuttingProxy, deliver: bool
 ) -> None:
     ran: list[int] = []
 
@@ -163,8 +165,8 @@ def test_jobs_of_a_fetch_whose_answer_is_lost_run_once(
 
 
 @lost_answer
-def test_a_batch_of_a_fetch_whose_answer_is_lost_is_done_once_with_its_first_tries_alone(
-    batch: Register, run_worker: Run, proxy: Proxy, deliver: bool
+def test_a_batch_whose_fetch_had_no_answer_is_done_once(
+    batch: Register, run_worker: Run, proxy: CuttingProxy, deliver: bool
 ) -> None:
     calls: list[list[Any]] = []
 
@@ -182,8 +184,8 @@ def test_a_batch_of_a_fetch_whose_answer_is_lost_is_done_once_with_its_first_tri
     assert [outcomes(pk) for pk in jobs] == expected
 
 
-def test_what_runs_already_is_not_taken_for_a_job_whose_fetch_was_not_answered(
-    task: Register, run_worker: Run, proxy: Proxy
+def test_what_runs_is_not_taken_for_a_job_of_a_lost_fetch(
+    task: Register, run_worker: Run, proxy: CuttingProxy
 ) -> None:
     may_end = threading.Event()
     ran: list[int] = []

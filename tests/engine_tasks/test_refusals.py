@@ -9,7 +9,8 @@ import pytest
 from joblogs.engine import contact
 from joblogs.engine.worker import Worker
 from joblogs.models import JobLog, JobWorker
-from tests.engine_tasks.conftest import elsewhere, outcomes, statuses
+from tests.jobs import outcomes, statuses
+from tests.sql import elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,7 +73,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
     return lambda begin: sum(line.startswith(begin) for line in caplog.messages)
 
 
-def test_a_fetch_that_is_refused_is_tried_until_it_is_not_and_told_once(
+def test_a_refused_fetch_is_tried_on_and_told_once(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     guard: Guard,
@@ -94,7 +95,7 @@ def test_a_fetch_that_is_refused_is_tried_until_it_is_not_and_told_once(
     assert said("PostgreSQL cannot be used") == 0
 
 
-def test_a_fetch_that_fails_in_a_way_that_nobody_foresaw_is_tried_again_and_told_once(
+def test_a_fetch_that_fails_unforeseen_is_retried_and_told_once(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -119,7 +120,7 @@ def test_a_fetch_that_fails_in_a_way_that_nobody_foresaw_is_tried_again_and_told
     assert said("No jobs can be fetched: LookupError('what is that?')") == 1
 
 
-def test_a_fetch_whose_function_is_gone_for_a_moment_is_tried_until_it_is_back(
+def test_a_fetch_is_tried_until_its_function_is_back(
     task: Callable[..., Any], run_worker: Callable[..., None], said: Callable[[str], int]
 ) -> None:
     working = task(lambda: None)
@@ -146,7 +147,7 @@ def test_a_fetch_whose_function_is_gone_for_a_moment_is_tried_until_it_is_back(
     assert said("Jobs can be fetched again") == 1
 
 
-def test_an_end_that_is_refused_keeps_its_slot_and_is_written_when_that_is_mended(
+def test_a_refused_end_keeps_its_slot_until_it_is_written(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     guard: Guard,
@@ -176,7 +177,7 @@ def test_an_end_that_is_refused_keeps_its_slot_and_is_written_when_that_is_mende
     assert said("Ends can be written down again") == 1
 
 
-def test_an_end_that_is_refused_does_not_hold_up_those_of_other_jobs(
+def test_a_refused_end_does_not_hold_up_those_of_other_jobs(
     task: Callable[..., Any], run_worker: Callable[..., None], guard: Guard
 ) -> None:
     working = task(lambda: None)

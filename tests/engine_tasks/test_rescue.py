@@ -9,8 +9,9 @@ import pytest
 
 from accounts.models import User
 from joblogs.models import UserLog
-from tests.conftest import jobs_of
-from tests.engine_tasks.conftest import SOON, elsewhere, give_to_a_worker, outcomes, statuses
+from tests.jobs import jobs_of, outcomes, statuses
+from tests.sql import elsewhere
+from tests.workers import SOON, give_to_a_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_jobs_of_a_silent_worker_run_again_and_those_of_one_that_tells_of_itself_do_not(
+def test_only_jobs_of_a_worker_that_is_silent_run_again(
     run_worker: Callable[..., None],
 ) -> None:
     alice, bob = (User.objects.create_user(name) for name in ("alice", "bob"))

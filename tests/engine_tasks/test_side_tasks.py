@@ -15,7 +15,8 @@ from joblogs.engine import beside
 from joblogs.engine.beside import SideTasks
 from joblogs.engine.contact import Contact
 from joblogs.models import JobWorker
-from tests.engine_tasks.conftest import elsewhere, outcomes
+from tests.jobs import outcomes
+from tests.sql import elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -165,7 +166,7 @@ def test_who_cancels_one_ends_that_one_and_the_end_ends_all(failures: float) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_whose_heartbeat_fails_does_its_jobs_and_beats_again_when_that_is_mended(
+def test_a_worker_whose_heartbeat_fails_works_and_beats_again(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     told: Callable[[], list[logging.LogRecord]],
@@ -197,7 +198,7 @@ def test_a_worker_whose_heartbeat_fails_does_its_jobs_and_beats_again_when_that_
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_whose_notices_cannot_be_handled_takes_jobs_and_stops_in_order(
+def test_a_worker_that_cannot_handle_notices_works_and_stops(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,

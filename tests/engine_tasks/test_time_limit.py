@@ -19,8 +19,9 @@ from joblogs.engine.batch import transactional
 from joblogs.engine.immediate import run_now
 from joblogs.engine.time_limit import TimeLimitExceededError, check_time, remaining, time_limit
 from joblogs.models import Job, JobLog
-from tests.engine_tasks.conftest import elsewhere, outcomes, statuses
+from tests.jobs import outcomes, statuses
 from tests.processes import database_url
+from tests.sql import elsewhere, execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LONG = 60  # seconds: no test takes so long
-
-
-def execute(query: str) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        return [row[0] for row in cursor.fetchall()] if cursor.description else []
 
 
 def until_the_time_is_up() -> None:
@@ -70,7 +65,7 @@ def in_many_statements() -> None:
 
 
 def between_statements() -> None:
-    wait_for(lambda: execute("SELECT 0") == [1])
+    wait_for(lambda: execute("SELECT 0") == [(1,)])
 
 
 async def in_a_pause() -> None:
@@ -136,7 +131,7 @@ def test_a_task_that_is_quick_enough_succeeds(
         left = remaining()
         assert left is not None
         assert 0 < left <= LONG
-        return execute(f"SELECT {n}")
+        return [value for (value,) in execute(f"SELECT {n}")]
 
     async def work_asynchronously(n: int) -> list[Any]:
         check_time()
@@ -293,6 +288,6 @@ def test_a_task_is_refused_when_it_is_declared(
     [0, -1, math.nan, math.inf, "30", None, True, pytest.param(in_a_loop, id="the task")],
     ids=repr,
 )
-def test_what_is_no_number_of_seconds_is_refused_when_it_is_declared(seconds: Any) -> None:
+def test_what_is_no_number_of_seconds_is_refused_at_once(seconds: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"as in @time_limit\(30\), not"):
         time_limit(seconds)

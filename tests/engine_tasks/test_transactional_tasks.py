@@ -14,7 +14,8 @@ from joblogs.engine.batch import transactional
 from joblogs.engine.immediate import run_now
 from joblogs.engine.retry import ExponentialBackoff
 from joblogs.models import Job, JobLog
-from tests.engine_tasks.conftest import elsewhere, outcomes, transaction_of
+from tests.jobs import outcomes
+from tests.sql import elsewhere, transactions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,9 +40,9 @@ def test_the_work_and_the_end_of_the_job_are_one_transaction(
 
     pk = task(work, pass_context=True, lock="x").defer(name="a group")
     run_jobs()
-    [committed] = transaction_of("auth_group", "name", "a group")
-    assert transaction_of("job_logs", "job_id", pk) == {committed}
-    assert transaction_of("procrastinate_jobs", "id", pk) == {committed}
+    [committed] = transactions_of("auth_group", "name", "a group")
+    assert transactions_of("job_logs", "job_id", pk) == {committed}
+    assert transactions_of("procrastinate_jobs", "id", pk) == {committed}
     job = Job.objects.get(pk=pk)
     assert (job.status, job.attempts, job.worker_id) == ("succeeded", 1, None)
     assert JobLog.objects.get(job_id=pk).result == f"made by {pk}"
@@ -57,7 +58,7 @@ def test_an_ordinary_task_ends_in_a_transaction_of_its_own(
 
     pk = task(work).defer()
     run_jobs()
-    assert transaction_of("job_logs", "job_id", pk) != transaction_of(
+    assert transactions_of("job_logs", "job_id", pk) != transactions_of(
         "auth_group", "name", "a group"
     )
 

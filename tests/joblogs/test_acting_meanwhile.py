@@ -13,7 +13,7 @@ from django.test import Client
 
 from accounts.models import User
 from joblogs.models import Job
-from tests.joblogs.conftest import somebody_waits_for_a_row
+from tests.sql import somebody_waits_for_a_lock
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def retry(
             with transaction.atomic():
                 Job.objects.select_for_update().get(pk=job.pk)
                 held.set()
-                wait_for(somebody_waits_for_a_row)
+                wait_for(somebody_waits_for_a_lock)
                 lose(user)
 
         def post() -> None:

@@ -23,6 +23,7 @@ from joblogs.benchmark.server import SQL, BenchmarkError, Server
 from joblogs.models import Job
 from project.postgres.binaries import find_installation
 from tests.processes import Process, database_url
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -53,9 +54,8 @@ def benchmark(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., 
 
 
 def databases() -> set[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'joblogs_benchmark%'")
-        return {name for (name,) in cursor.fetchall()}
+    rows = execute("SELECT datname FROM pg_database WHERE datname LIKE 'joblogs_benchmark%'")
+    return {name for (name,) in rows}
 
 
 def statements(*scripts: str) -> list[str]:
@@ -96,7 +96,7 @@ def test_pgbench_sends_what_creating_a_user_sends() -> None:
     assert statements("enqueue_joblogs.sql", "wake_joblogs.sql") == sent_by_creating_a_user()
 
 
-def test_pgbench_sends_for_stock_what_procrastinate_sends_and_no_notice_of_its_own() -> None:
+def test_pgbench_sends_for_stock_just_what_procrastinate_sends() -> None:
     ours, stocks = statements("enqueue_joblogs.sql"), statements("enqueue_stock.sql")
     defer, stock_defer = ours.pop(2), stocks.pop(2)
     assert ours == stocks

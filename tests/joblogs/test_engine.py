@@ -33,7 +33,7 @@ def test_no_stock_class_is_in_use() -> None:
     assert isinstance(app.connector, DjangoConnector)
 
 
-def test_a_worker_has_the_settings_defaults_unless_flags_say_otherwise() -> None:
+def test_a_worker_has_the_settings_defaults_or_its_flags() -> None:
     worker = app._worker()
     assert (worker.concurrency, worker.shutdown_graceful_timeout) == (10, 25)
     assert worker.queues is None

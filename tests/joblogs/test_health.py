@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
 
 from accounts.models import User
 from joblogs.models import Job, JobQueue, JobWorker
-from tests.joblogs.workers import add_worker
+from tests.sql import execute
 from tests.waiting import wait_for
+from tests.workers import add_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +53,12 @@ def verdicts(lines: list[str]) -> dict[str, bool]:
 def add_waiting_job(seconds: int, queue: str = "default") -> int:
     user = User.objects.create_user(f"{queue}-{seconds}")
     job = Job.objects.get(args={"user_id": user.pk})
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET queue_name = %s WHERE id = %s", [queue, job.pk]
-        )
-        cursor.execute(
-            "UPDATE procrastinate_events SET at = at - make_interval(secs => %s) WHERE job_id = %s",
-            [seconds, job.pk],
-        )
+    execute("UPDATE procrastinate_jobs SET queue_name = %s WHERE id = %s", queue, job.pk)
+    execute(
+        "UPDATE procrastinate_events SET at = at - make_interval(secs => %s) WHERE job_id = %s",
+        seconds,
+        job.pk,
+    )
     return int(job.pk)
 
 

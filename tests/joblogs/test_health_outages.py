@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from tests.processes import Process, database_url
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 # The command looks from a thread with a connection of its own.
@@ -25,21 +23,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def run_process(*flags: str, url: str, folder: Path) -> tuple[int, str]:
     process = Process("manage.py", "health", *flags, url=url, log=folder / "health.log")
     return process.process.wait(timeout=30), process.log
-
-
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port whose server takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        yield silent.getsockname()[1]
 
 
 def test_a_database_that_cannot_be_reached_is_one_plain_line(

@@ -23,7 +23,7 @@ def act(verb: str) -> str:
     return f"{LIST}act/{verb}/"
 
 
-def test_what_makes_no_sense_is_named_with_its_reason_and_the_rest_is_done(
+def test_what_makes_no_sense_is_named_and_the_rest_is_done(
     as_administrator: Client, make_job: Callable[..., Job]
 ) -> None:
     failed = make_job("failed")

@@ -201,7 +201,7 @@ def test_a_job_and_its_record_come_together_or_not_at_all(
     assert Job.objects.get(pk=job.pk).status == "failed"
 
 
-def test_what_was_done_is_a_line_of_the_log_also_when_its_user_is_gone(
+def test_what_was_done_is_logged_also_when_its_user_is_gone(
     client: Client,
     staff: Callable[..., User],
     make_job: Callable[..., Job],

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.admin.sites import site
-from django.db import connection
 from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateEvent, ProcrastinateJob
 
 from joblogs.models import Job
 from joblogs.tasks import create_user_log
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,18 +54,17 @@ def test_the_time_of_a_change_is_that_of_the_latest_event(
 ) -> None:
     job = make_job("failed", schedule_in={"days": 1})
     Job.objects.all().retry()
-    with connection.cursor() as cursor:
-        # Within one transaction all have the same time.
-        cursor.execute(
-            "UPDATE procrastinate_events SET at = timestamptz '2026-01-01 00:00Z'"
-            " + (id - (SELECT min(id) FROM procrastinate_events)) * interval '1 hour'"
-        )
-        # The time of this one is that for which the job is scheduled.
-        cursor.execute(
-            "INSERT INTO procrastinate_events (job_id, type, at)"
-            " VALUES (%s, 'scheduled', now() + interval '1 day')",
-            [job.pk],
-        )
+    # Within one transaction all have the same time.
+    execute(
+        "UPDATE procrastinate_events SET at = timestamptz '2026-01-01 00:00Z'"
+        " + (id - (SELECT min(id) FROM procrastinate_events)) * interval '1 hour'"
+    )
+    # The time of this one is that for which the job is scheduled.
+    execute(
+        "INSERT INTO procrastinate_events (job_id, type, at)"
+        " VALUES (%s, 'scheduled', now() + interval '1 day')",
+        job.pk,
+    )
     retried = ProcrastinateEvent.objects.get(job_id=job.pk, type="retried")
     [shown] = listed().result_list
     assert shown.changed_at == retried.at
@@ -75,8 +74,7 @@ def test_times_are_shown_in_the_zone_that_is_set(
     as_administrator: Client, make_job: Callable[..., Job], settings: Any
 ) -> None:
     make_job()
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE procrastinate_events SET at = '2026-01-02 21:04:05Z'")
+    execute("UPDATE procrastinate_events SET at = '2026-01-02 21:04:05Z'")
     assert "2026-01-02 21:04:05 UTC" in as_administrator.get(LIST).content.decode()
     settings.TIME_ZONE = "Asia/Kolkata"
     with timezone.override("Asia/Kolkata"):
@@ -116,8 +114,7 @@ def test_a_job_whose_time_has_come_is_waiting(
 ) -> None:
     job = make_job(schedule_in={"days": 1})
     assert (ids(state="scheduled"), ids(state="waiting")) == ([job.pk], [])
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE procrastinate_jobs SET scheduled_at = now() - interval '1 second'")
+    execute("UPDATE procrastinate_jobs SET scheduled_at = now() - interval '1 second'")
     assert (ids(state="scheduled"), ids(state="waiting")) == ([], [job.pk])
 
 

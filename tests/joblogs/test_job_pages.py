@@ -98,7 +98,7 @@ def test_they_are_read_in_the_order_of_their_index(
     assert 'ORDER BY ("procrastinate_jobs"."id" * -1) ASC' in rows
 
 
-def test_the_newest_page_counts_up_to_a_limit_and_older_ones_do_not(
+def test_only_the_newest_page_counts_and_up_to_a_limit(
     make_job: Callable[..., Job],
     listed: Callable[..., Any],
     two_on_a_page: None,

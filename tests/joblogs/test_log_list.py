@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
 from joblogs import keyset, views
 from joblogs.keyset import Position
 from joblogs.models import UserLog
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,8 +179,7 @@ def test_a_page_costs_one_query_whatever_its_length(
 
 def test_deep_pages_start_in_the_index(alice: User) -> None:
     write(alice, *(day(1) + timedelta(seconds=number) for number in range(3_000)))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE user_logs")
+    execute("ANALYZE user_logs")
     middle = Position(day(1) + timedelta(seconds=1_500), 0)
     for logs in (UserLog.objects.all(), UserLog.objects.filter(user=alice)):
         for lookup, order in (("lt", ("-created_at", "-id")), ("gt", ("created_at", "id"))):

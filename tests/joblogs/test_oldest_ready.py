@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from joblogs.models import JobQueue
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +28,6 @@ ADD_MANY = (
 )
 # To look at each of 20,000 jobs takes one for each.
 FEW_PAGES = 3_000
-
-
-def execute(sql: str, *parameters: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return cursor.fetchall() if cursor.description else []
 
 
 def oldest(*queues: str) -> dict[str, tuple[int, float]]:
@@ -82,7 +76,7 @@ def test_a_scheduled_job_waits_since_its_time(waiting: MakeWaiting) -> None:
     assert oldest() == {"mail": (due, about(30))}
 
 
-def test_a_job_that_is_late_from_the_start_waits_since_it_was_deferred(
+def test_a_job_late_from_the_start_waits_since_it_was_deferred(
     waiting: MakeWaiting,
 ) -> None:
     late = waiting(30, schedule_at=timezone.now() - timedelta(days=1))

@@ -18,7 +18,7 @@ from joblogs.engine.stopping import ONE_REQUEST
 from joblogs.models import JobLog, UserLog, Worker
 from joblogs.processes import next_pause
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 from tests.processes import Process, database_url
 from tests.waiting import wait_for
 
@@ -111,7 +111,7 @@ def assert_each_does_a_job(fleet: FleetProcess) -> None:
     assert set(processes_at_work()) == set(fleet.workers.values())
 
 
-def test_two_workers_write_one_log_for_each_user_and_stop_with_status_0(
+def test_two_workers_write_one_log_for_each_user_and_stop(
     start_fleet: Callable[..., FleetProcess],
 ) -> None:
     fleet = start_fleet("-c", "4", "-q", "high,default")
@@ -134,7 +134,7 @@ def test_each_worker_does_jobs(start_fleet: Callable[..., FleetProcess]) -> None
     assert fleet.stop() == 0
 
 
-def test_ctrl_c_reaches_each_worker_once_and_what_it_does_is_finished(
+def test_ctrl_c_reaches_each_worker_once_and_jobs_are_finished(
     start_fleet: Callable[..., FleetProcess],
 ) -> None:
     fleet = start_fleet(prefix=("-c", IN_A_GROUP))
@@ -152,7 +152,7 @@ def test_ctrl_c_reaches_each_worker_once_and_what_it_does_is_finished(
     assert_one_log_each([user])
 
 
-def test_a_second_signal_is_handed_on_too_and_what_is_not_finished_is_given_back(
+def test_a_second_signal_is_handed_on_and_jobs_are_given_back(
     start_fleet: Callable[..., FleetProcess],
 ) -> None:
     fleet = start_fleet()
@@ -170,7 +170,7 @@ def test_a_second_signal_is_handed_on_too_and_what_is_not_finished_is_given_back
     assert not UserLog.objects.exists()
 
 
-def test_workers_that_are_killed_or_stopped_by_somebody_are_replaced(
+def test_workers_killed_or_stopped_by_somebody_are_replaced(
     start_fleet: Callable[..., FleetProcess],
 ) -> None:
     fleet = start_fleet("-c", "1", "--name", "mail")
@@ -186,7 +186,7 @@ def test_workers_that_are_killed_or_stopped_by_somebody_are_replaced(
     assert fleet.stop() == 0
 
 
-def test_workers_that_cannot_start_are_tried_again_less_and_less_often(
+def test_workers_that_cannot_start_are_tried_ever_less_often(
     start_fleet: Callable[..., FleetProcess],
 ) -> None:
     fleet = start_fleet(url=UNREACHABLE, ready=False)
@@ -196,7 +196,7 @@ def test_workers_that_cannot_start_are_tried_again_less_and_less_often(
     assert fleet.stop() == 1
 
 
-def test_pauses_grow_to_half_a_minute_and_are_forgotten_after_a_minute_of_life() -> None:
+def test_pauses_grow_to_30_s_and_are_forgotten_after_a_minute() -> None:
     pauses = [0.0]
     while len(pauses) < 8:
         pauses.append(next_pause(pauses[-1], lived=59))

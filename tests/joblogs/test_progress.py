@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -15,7 +14,8 @@ from accounts.models import User
 from joblogs.models import Job, UserLog
 from joblogs.progress import SHOWN_LOGS, duration
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from django.test import Client
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def alice(db: None) -> User:
-    return User.objects.create_user("alice")
 
 
 def set_job(user: User, **values: Any) -> int:
@@ -57,7 +52,7 @@ def later(**delta: int) -> Any:
         ({"status": "aborted"}, "aborted", "Aborted, no log was written", None),
     ],
 )
-def test_the_state_of_the_job_is_told_and_asked_for_again_while_it_can_change(
+def test_a_jobs_state_is_told_and_asked_for_while_it_changes(
     as_looker: Client,
     alice: User,
     job: dict[str, Any],
@@ -113,9 +108,7 @@ def test_a_log_ends_the_asking_and_says_how_long_it_took(as_looker: Client, alic
     assert "hx-get" not in page
 
 
-def test_a_log_counts_as_soon_as_it_is_there_though_its_job_has_not_ended(
-    as_looker: Client, alice: User
-) -> None:
+def test_a_log_counts_though_its_job_has_not_ended(as_looker: Client, alice: User) -> None:
     UserLog.objects.write(user_id=alice.pk, job_id=set_job(alice, status="doing"))
     response = as_looker.get(f"/users/{alice.pk}/logs/")
     assert response.context["progress"].state == "logged"
@@ -148,8 +141,7 @@ def test_the_latest_logs_of_a_user_are_found_through_an_index(alice: User) -> No
     UserLog.objects.bulk_create(
         [UserLog(user=user, job_id=job_id) for user in [alice, *others] for job_id in range(20)]
     )
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE user_logs")
+    execute("ANALYZE user_logs")
     plan = UserLog.objects.filter(user=alice)[:SHOWN_LOGS].explain()
     assert "user_logs_of_user_idx" in plan
     assert "Sort" not in plan

@@ -7,12 +7,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from procrastinate.contrib.django import app
 
 from joblogs.engine.immediate import run_now
 from joblogs.models import Job, JobLog
 from joblogs.redaction import MASK, call_string, is_secret, redact
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ def test_no_log_line_of_a_job_holds_a_secret(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_neither_log_lines_nor_the_jobs_log_hold_what_a_task_returned_in_secret(
+def test_neither_lines_nor_logs_hold_a_secret_result(
     task: Callable[..., Any], run_jobs: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     def log_in_twice(*, user_id: int, password: str) -> tuple[Any, ...]:
@@ -135,10 +135,10 @@ def test_neither_log_lines_nor_the_jobs_log_hold_what_a_task_returned_in_secret(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_job_whose_arguments_and_result_are_nested_deeply_ends_as_others_do(
+def test_a_job_with_deeply_nested_values_ends_as_others_do(
     task: Callable[..., Any],
     run_jobs: Callable[..., None],
-    lines: Callable[..., list[logging.LogRecord]],
+    records: Callable[..., list[logging.LogRecord]],
 ) -> None:
     def dig(*, inner: Any) -> Any:
         return nested(900)
@@ -147,7 +147,7 @@ def test_a_job_whose_arguments_and_result_are_nested_deeply_ends_as_others_do(
     pk = task(dig).defer(inner=nested(400))
     run_jobs()
     assert Job.objects.get(pk=pk).status == "succeeded"
-    [line] = lines("tests.dig")
+    [line] = records("tests.dig")
     assert f"job={pk} succeeded" in line.getMessage()
     assert SECRET not in str(line.__dict__)
 
@@ -157,11 +157,11 @@ def test_pages_show_jobs_whose_arguments_are_nested_deeply(
     as_administrator: Client, make_job: Callable[..., Job]
 ) -> None:
     job = make_job("failed")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE procrastinate_jobs SET args = %s WHERE id = %s",
-            [json.dumps({"note": "on top", "inner": nested(700)}), job.pk],
-        )
+    execute(
+        "UPDATE procrastinate_jobs SET args = %s WHERE id = %s",
+        json.dumps({"note": "on top", "inner": nested(700)}),
+        job.pk,
+    )
     for url in ("/admin/joblogs/job/", f"/admin/joblogs/job/{job.pk}/change/"):
         page = as_administrator.get(url).content.decode()
         assert "on top" in page

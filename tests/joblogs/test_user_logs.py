@@ -12,6 +12,7 @@ from django.db import DataError, connection, transaction
 from accounts.models import User
 from joblogs.models import UserLog
 from tests.processes import database_url
+from tests.sql import execute, somebody_waits_for_a_lock
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def test_another_job_and_no_job_at_all_write_logs_of_their_own() -> None:
     assert [log.job_id for log in UserLog.objects.order_by("id")] == [7, 8, None, None]
 
 
-def test_a_job_id_used_again_after_a_truncate_writes_for_another_user() -> None:
+def test_a_job_id_used_again_writes_for_another_user() -> None:
     for name in ("alice", "bob"):
         UserLog.objects.write(user_id=User.objects.create_user(name).pk, job_id=1)
     assert UserLog.objects.count() == 2
@@ -52,7 +53,7 @@ def test_what_cannot_be_a_user_is_an_error() -> None:
         UserLog.objects.write(user_id=2**63)
 
 
-def test_many_are_written_in_one_statement_but_those_whose_user_is_gone(
+def test_many_are_written_at_once_but_those_without_a_user(
     django_assert_num_queries: Callable[..., Any],
 ) -> None:
     alice, bob = (User.objects.create_user(name).pk for name in ("alice", "bob"))
@@ -78,22 +79,15 @@ def test_a_log_names_itself_and_its_user() -> None:
 def test_deleting_users_in_sql_deletes_their_logs() -> None:
     user = User.objects.create_user("alice")
     UserLog.objects.write(user_id=user.pk)
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM users WHERE id = %s", [user.pk])
+    execute("DELETE FROM users WHERE id = %s", user.pk)
     assert not UserLog.objects.exists()
 
 
 @pytest.fixture
-def elsewhere(transactional_db: None) -> Iterator[psycopg.Connection]:
+def other_session(transactional_db: None) -> Iterator[psycopg.Connection]:
     """A connection of somebody else's, in a transaction."""
     with psycopg.connect(database_url()) as other:
         yield other
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        return cursor.fetchone() is not None
 
 
 def in_background(function: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
@@ -114,17 +108,17 @@ def in_background(function: Callable[[], object]) -> tuple[threading.Thread, lis
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("deleted", [True, False], ids=["committed", "rolled back"])
-def test_a_log_waits_for_the_deletion_of_its_user_and_is_written_if_that_fails(
-    elsewhere: psycopg.Connection, deleted: bool
+def test_a_log_waits_for_its_users_deletion_which_may_fail(
+    other_session: psycopg.Connection, deleted: bool
 ) -> None:
     user = User.objects.create_user("alice")
-    elsewhere.execute("DELETE FROM users WHERE id = %s", [user.pk])
+    other_session.execute("DELETE FROM users WHERE id = %s", [user.pk])
     thread, results = in_background(lambda: UserLog.objects.write(user_id=user.pk, job_id=1))
-    wait_for(somebody_waits)
+    wait_for(somebody_waits_for_a_lock)
     if deleted:
-        elsewhere.commit()
+        other_session.commit()
     else:
-        elsewhere.rollback()
+        other_session.rollback()
     thread.join()
     assert results == [not deleted]
     assert UserLog.objects.exists() == (not deleted)
@@ -137,13 +131,13 @@ def test_a_log_waits_for_the_deletion_of_its_user_and_is_written_if_that_fails(
     ids=["user", "queryset"],
 )
 def test_a_deletion_takes_a_log_along_that_was_just_being_written(
-    elsewhere: psycopg.Connection, delete: Callable[[User], object]
+    other_session: psycopg.Connection, delete: Callable[[User], object]
 ) -> None:
     user = User.objects.create_user("alice")
-    elsewhere.execute("INSERT INTO user_logs (user_id, job_id) VALUES (%s, 1)", [user.pk])
+    other_session.execute("INSERT INTO user_logs (user_id, job_id) VALUES (%s, 1)", [user.pk])
     thread, results = in_background(lambda: delete(user))
-    wait_for(somebody_waits)
-    elsewhere.commit()
+    wait_for(somebody_waits_for_a_lock)
+    other_session.commit()
     thread.join()
     assert not isinstance(results[0], Exception), results
     assert not User.objects.exists()

@@ -13,6 +13,7 @@ from django.db import connection
 from joblogs.engine.waking import waker
 from joblogs.models import Job
 from joblogs.verbs import VERBS
+from tests.sql import execute
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def test_cancelling_tells_nobody(
     assert told() == []
 
 
-def test_a_worker_runs_a_retried_job_at_once_though_it_polls_seldom(
+def test_a_worker_that_polls_seldom_runs_a_retried_job_at_once(
     make_job: Callable[..., Job], start_worker: Callable[..., Any], administrator: Any
 ) -> None:
     Job.objects.all().cancel()
@@ -96,13 +97,11 @@ def test_a_worker_runs_a_retried_job_at_once_though_it_polls_seldom(
 
 
 def _somebody_listens() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND state = 'idle' AND query ILIKE %s",
-            ["%pg_try_advisory_lock(joblogs_worker_lock%"],  # once it listens
-        )
-        (listening,) = cursor.fetchone() or (0,)
+    [(listening,)] = execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'idle' AND query ILIKE %s",
+        "%pg_try_advisory_lock(joblogs_worker_lock%",  # once it listens
+    )
     return bool(listening)
 
 

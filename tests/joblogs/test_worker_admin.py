@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from joblogs.models import PeriodicTask, Worker
 from joblogs.periodic import schedules
+from tests.sql import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,25 +28,20 @@ PERIODIC = "/admin/joblogs/periodictask/"
 
 
 def note_deferral(task_name: str, timestamp: int, job_id: int | None = None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)"
-            " VALUES (%s, %s, %s)",
-            [task_name, timestamp, job_id],
-        )
+    execute(
+        "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, job_id)"
+        " VALUES (%s, %s, %s)",
+        *(task_name, timestamp, job_id),
+    )
 
 
 @pytest.fixture
 def worker(make_job: Callable[..., Job]) -> int:
     """A worker that runs two jobs and has run another."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT worker_id FROM procrastinate_register_worker_v1()")
-        (pk,) = cursor.fetchone()
-        for state in ("doing", "doing", "succeeded"):
-            cursor.execute(
-                "UPDATE procrastinate_jobs SET worker_id = %s WHERE id = %s",
-                [pk, make_job(state).pk],
-            )
+    [(pk,)] = execute("SELECT worker_id FROM procrastinate_register_worker_v1()")
+    for state in ("doing", "doing", "succeeded"):
+        job = make_job(state)
+        execute("UPDATE procrastinate_jobs SET worker_id = %s WHERE id = %s", pk, job.pk)
     return int(pk)
 
 

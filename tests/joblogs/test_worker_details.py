@@ -9,7 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from joblogs.models import JobWorker, Worker
-from tests.joblogs.workers import add_worker
+from tests.sql import execute
+from tests.workers import add_worker
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -94,9 +95,7 @@ def test_updates_leave_the_index_alone() -> None:
     add_worker()
     for _ in range(20):
         JobWorker.objects.update(running=1)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_stat_get_xact_tuples_updated(oid), pg_stat_get_xact_tuples_hot_updated(oid)"
-            "  FROM pg_class WHERE relname = 'job_workers'"
-        )
-        assert cursor.fetchone() == (20, 20)
+    assert execute(
+        "SELECT pg_stat_get_xact_tuples_updated(oid), pg_stat_get_xact_tuples_hot_updated(oid)"
+        "  FROM pg_class WHERE relname = 'job_workers'"
+    ) == [(20, 20)]

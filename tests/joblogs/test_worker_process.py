@@ -13,7 +13,7 @@ import pytest
 from accounts.models import User
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
-from tests.conftest import jobs_of
+from tests.jobs import jobs_of
 from tests.processes import ROOT
 from tests.waiting import wait_for
 
@@ -41,7 +41,7 @@ def test_a_worker_writes_the_log_and_stops_with_status_0(
     assert "Traceback" not in worker.log
 
 
-def test_users_created_by_many_at_once_get_one_job_and_one_log_each(
+def test_users_created_by_many_at_once_get_a_job_and_a_log_each(
     start_worker: Callable[..., WorkerProcess],
     in_threads: Callable[..., list[BaseException | None]],
 ) -> None:

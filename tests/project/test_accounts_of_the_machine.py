@@ -18,7 +18,7 @@ from coverage.exceptions import CoverageWarning
 from project.postgres import binaries, talk
 from project.postgres.account import Account
 from tests.processes import ROOT
-from tests.project.conftest import needs_proc, needs_root
+from tests.requirements import needs_proc, needs_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,7 +147,7 @@ def test_root_opens_no_folder_to_others(
 
 @needs_root
 @needs_proc
-def test_root_runs_it_as_the_owner_of_the_checkout_who_can_then_use_it(
+def test_root_runs_it_as_the_checkouts_owner_who_can_use_it(
     ordinary_users: dict[str, Path], new_server: Callable[[Path], EmbeddedPostgres]
 ) -> None:
     server = new_server(ordinary_users["daemon"])
@@ -160,7 +160,7 @@ def test_root_runs_it_as_the_owner_of_the_checkout_who_can_then_use_it(
 
 
 @needs_root
-def test_root_passes_over_a_temporary_folder_that_the_servers_account_cannot_enter(
+def test_root_passes_over_a_folder_that_the_server_cannot_enter(
     server: EmbeddedPostgres, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_folder.chmod(0o700)
@@ -170,7 +170,7 @@ def test_root_passes_over_a_temporary_folder_that_the_servers_account_cannot_ent
 
 
 @needs_root
-def test_root_gives_data_that_it_copied_to_the_account_that_runs_it(
+def test_root_gives_copied_data_to_the_account_that_runs_it(
     server: EmbeddedPostgres,
 ) -> None:
     assert server.data.stat().st_uid == 0

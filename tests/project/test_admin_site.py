@@ -89,7 +89,7 @@ def test_no_page_of_the_admin_tells_which_objects_exist(as_looker: Client, looke
 
 @pytest.mark.parametrize("page", OBJECT_PAGES)
 @pytest.mark.parametrize("model", admin.site._registry, ids=registered)
-def test_without_permission_a_page_answers_the_same_whether_there_is_an_object_or_not(
+def test_without_permission_a_page_does_not_tell_what_exists(
     client: Client,
     staff: Callable[..., User],
     model: type[Model],

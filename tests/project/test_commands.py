@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.project.conftest import environment
+from tests.checkouts import environment
 
 if TYPE_CHECKING:
-    from tests.project.conftest import Checkout
+    from tests.checkouts import Checkout
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_with_database_url_dbshell_runs_the_systems_psql(
     assert result.stdout == "another psql: -U me -h db.example shop\n"
 
 
-def test_with_database_url_nothing_of_the_embedded_server_is_imported(running: Checkout) -> None:
+def test_with_database_url_no_embedded_server_is_imported(running: Checkout) -> None:
     code = """
 import sys, django
 django.setup()

@@ -16,7 +16,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.project.conftest import Checkout, discard, environment, needs_proc, processes_in
+from tests.checkouts import Checkout, environment, processes_in
+from tests.ports import free_port
+from tests.requirements import needs_proc
+from tests.servers import discard
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -76,13 +79,6 @@ class Dev:
         return self.process.wait(timeout=30)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @pytest.fixture
 def start_dev(checkout: Checkout, tmp_path: Path) -> Iterator[Callable[..., Dev]]:
     started: list[Dev] = []
@@ -111,7 +107,7 @@ def dev(start_dev: Callable[..., Dev]) -> Dev:
     return dev
 
 
-def test_the_first_start_makes_an_administrator_and_ctrl_c_leaves_nothing(
+def test_the_first_start_makes_an_admin_and_ctrl_c_ends_all(
     start_dev: Callable[..., Dev], tmp_path: Path
 ) -> None:
     checkout = Checkout(tmp_path / "with a space")

@@ -17,7 +17,9 @@ from django.core.exceptions import ImproperlyConfigured
 from project.postgres import locks, talk
 from project.postgres.account import account_for
 from project.postgres.errors import DatabaseUnreachable
-from tests.project.conftest import ROOT, environment, needs_proc, processes_in
+from tests.checkouts import environment, processes_in
+from tests.processes import ROOT
+from tests.requirements import needs_proc
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -62,14 +62,14 @@ def test_a_url_is_read_as_libpq_reads_it(
 
 
 @pytest.mark.parametrize("pooled", [True, False])
-def test_behind_a_pooler_of_transactions_there_are_no_server_side_cursors(
+def test_behind_a_pooler_there_are_no_server_side_cursors(
     monkeypatch: pytest.MonkeyPatch, pooled: bool
 ) -> None:
     monkeypatch.setenv("TRANSACTION_POOLING", str(pooled).lower())
     assert database(Env(), HERE)["DISABLE_SERVER_SIDE_CURSORS"] is pooled
 
 
-def test_servers_that_are_gone_are_noticed_unless_the_url_has_its_own_times(
+def test_lost_servers_are_noticed_unless_the_url_has_its_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://db.example.org/jobs?keepalives_idle=60")
@@ -102,7 +102,7 @@ def test_a_url_that_does_not_fit_is_explained(
     assert "et@" not in str(caught.value)
 
 
-def test_the_web_server_keeps_a_pool_and_others_a_connection_a_thread(
+def test_the_web_server_pools_and_others_connect_by_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DATABASE_POOL_SIZE", "7")
@@ -161,7 +161,7 @@ def test_a_key_of_ones_own_goes_first(monkeypatch: pytest.MonkeyPatch, tmp_path:
     [["manage.py", "check"], ["-m", "uvicorn", "project.asgi:application"]],
     ids=["command", "server"],
 )
-def test_commands_and_the_server_say_in_one_line_which_variable_does_not_fit(
+def test_commands_and_server_say_in_a_line_what_does_not_fit(
     variables: dict[str, str], message: str, command: list[str]
 ) -> None:
     result = subprocess.run(

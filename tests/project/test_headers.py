@@ -123,6 +123,6 @@ def test_they_are_on_the_way_to_https() -> None:
 
 
 @override_settings(DEBUG=True)
-def test_only_the_debug_pages_of_development_have_scripts_of_their_own(client: Client) -> None:
+def test_only_debug_pages_have_scripts_of_their_own(client: Client) -> None:
     assert "Content-Security-Policy" not in client.get("/missing/")
     assert policy(client.get("/login/")) == POLICY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 import time
@@ -15,6 +14,7 @@ import pytest
 from django.db import connection
 
 from tests.processes import WebServer, database_url
+from tests.proxies import FreezingProxy
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -53,6 +53,19 @@ def ask(
     return Answer(response.status, body, headers, time.monotonic() - started)
 
 
+def ask_by_fifty(site: WebServer) -> list[Answer]:
+    """Return the answers to fifty who ask at once."""
+    answers: list[Answer] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(ask(site)), daemon=True) for _ in range(50)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
 @pytest.fixture
 def start_site(tmp_path: Path) -> Iterator[StartSite]:
     """Start the site as in production: it redirects to HTTPS, and knows one host name only."""
@@ -77,70 +90,16 @@ def start_site(tmp_path: Path) -> Iterator[StartSite]:
         assert "Traceback" not in site.log
 
 
-class Proxy:
-    """Stands between a site and PostgreSQL.
-
-    Connections through it can freeze: nothing arrives any more, and nobody is told.
-    """
-
-    def __init__(self, upstream: str) -> None:
-        self.upstream = upstream
-        self.accepted = 0
-        #: Connections freeze when they are asked this.
-        self.unanswered: bytes | None = None
-        self._frozen: set[int] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self.port: int = self._listener.getsockname()[1]
-        self._end, self._ending = socket.socketpair()
-        self._threads: list[threading.Thread] = []
-        self._start(self._accept)
-
-    def freeze(self) -> None:
-        """Freeze the connections that there are; new ones are well."""
-        self._frozen = set(range(self.accepted))
-
-    def _start(self, function: Callable[..., None], *arguments: object) -> None:
-        self._threads.append(threading.Thread(target=function, args=arguments, daemon=True))
-        self._threads[-1].start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                number, self.accepted = self.accepted, self.accepted + 1
-                self._start(self._serve, number, client)
-
-    def _serve(self, number: int, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
-            server.connect(self.upstream)
-            others = {client: server, server: client}
-            while True:
-                readable, _, _ = select.select([*others, self._end], [], [])
-                if self._end in readable:
-                    return
-                for end in readable:
-                    if not (data := end.recv(65_536)):
-                        return
-                    if number in self._frozen or (self.unanswered and self.unanswered in data):
-                        select.select([self._end], [], [])
-                        return
-                    others[end].sendall(data)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._ending.close()
-        for thread in self._threads:
-            thread.join()
-        self._end.close()
-
-
 @pytest.fixture
-def proxy(db: None) -> Iterator[Proxy]:
-    parameters = connection.get_connection_params()
-    proxy = Proxy(f"{parameters['host']}/.s.PGSQL.{parameters['port']}")
+def proxy(db: None) -> Iterator[FreezingProxy]:
+    proxy = FreezingProxy()
     yield proxy
     proxy.close()
+
+
+def url_through(proxy: FreezingProxy) -> str:
+    name = connection.get_connection_params()["dbname"]
+    return f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -168,25 +127,18 @@ def test_no_other_address_is_answered_before_django(start_site: StartSite) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_ask_share_one_connection_and_take_none_of_the_pools(
+def test_many_who_ask_share_a_connection_beside_the_pool(
     start_site: StartSite,
 ) -> None:
     site = start_site(f"{database_url()}&application_name=probed")
-    answers: list[Answer] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(ask(site)), daemon=True) for _ in range(50)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = ask_by_fifty(site)
     assert [answer.body for answer in answers] == ["ok"] * 50
     with psycopg.connect(database_url()) as other:
         count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'probed'"
         assert other.execute(count).fetchone() == (1,)
 
 
-def test_it_says_so_while_the_database_is_stopped_and_when_it_is_back(
+def test_it_says_when_the_database_is_stopped_and_when_back(
     new_server: Callable[[Path], EmbeddedPostgres], start_site: StartSite, tmp_path: Path
 ) -> None:
     server = new_server(tmp_path)
@@ -210,20 +162,12 @@ def test_it_says_so_while_the_database_is_stopped_and_when_it_is_back(
     assert "psycopg" not in site.log.lower()
 
 
-def test_a_database_that_is_silent_is_not_waited_for_and_not_asked_by_many(
+def test_a_silent_database_is_not_waited_for_or_asked_by_many(
     start_site: StartSite,
 ) -> None:
-    answers: list[Answer] = []
     with socket.create_server(("127.0.0.1", 0), backlog=200) as silent:
         site = start_site(f"postgres://postgres@127.0.0.1:{silent.getsockname()[1]}/joblogs")
-        threads = [
-            threading.Thread(target=lambda: answers.append(ask(site)), daemon=True)
-            for _ in range(50)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        answers = ask_by_fifty(site)
         silent.settimeout(0.1)
         callers = 0
         with suppress(TimeoutError):
@@ -237,10 +181,9 @@ def test_a_database_that_is_silent_is_not_waited_for_and_not_asked_by_many(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_has_frozen_is_replaced_in_time(
-    start_site: StartSite, proxy: Proxy
+    start_site: StartSite, proxy: FreezingProxy
 ) -> None:
-    name = connection.get_connection_params()["dbname"]
-    site = start_site(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")
+    site = start_site(url_through(proxy))
     assert ask(site).body == "ok"
     assert ask(site).body == "ok"
     assert proxy.accepted == 1
@@ -258,10 +201,9 @@ def test_a_connection_that_has_frozen_is_replaced_in_time(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_pooler_that_lets_in_is_no_answer_of_the_database(
-    start_site: StartSite, proxy: Proxy
+    start_site: StartSite, proxy: FreezingProxy
 ) -> None:
-    name = connection.get_connection_params()["dbname"]
-    site = start_site(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}")
+    site = start_site(url_through(proxy))
     proxy.unanswered = b"SELECT 1"
     for _ in range(2):
         answer = ask(site)

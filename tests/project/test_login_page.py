@@ -9,7 +9,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.hashers import MD5PasswordHasher
 
 from accounts.models import User
-from tests.accounts.test_last_superuser import meanwhile
+from tests.meanwhile import meanwhile
 from tests.project.pages import without_token
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def test_every_failure_takes_the_same_work(
     [User.delete, lambda looker: User.objects.filter(pk=looker.pk).update(is_active=False)],
     ids=["deleted", "deactivated"],
 )
-def test_who_is_changed_after_the_password_was_looked_at_fails_like_everybody_else(
+def test_who_is_changed_after_the_check_fails_like_everybody(
     client: Client,
     looker: User,
     monkeypatch: pytest.MonkeyPatch,
@@ -143,7 +143,7 @@ def test_who_is_changed_after_the_password_was_looked_at_fails_like_everybody_el
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_deleted_while_they_log_in_fails_like_everybody_else(
+def test_who_is_deleted_while_they_log_in_fails_like_everybody(
     client: Client, looker: User
 ) -> None:
     form = {"username": "looker", "password": "password"}

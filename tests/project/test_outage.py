@@ -101,7 +101,7 @@ def users_and_jobs(url: str) -> tuple[set[int], list[int]]:
         return users, sorted(pk for (pk,) in jobs)
 
 
-def test_a_form_sent_while_the_database_is_stopped_is_answered_503_and_saves_nothing(
+def test_a_form_sent_amid_an_outage_is_a_503_and_saves_nothing(
     database: tuple[EmbeddedPostgres, str], site: WebServer
 ) -> None:
     server, url = database
@@ -127,7 +127,7 @@ def test_a_form_sent_while_the_database_is_stopped_is_answered_503_and_saves_not
     assert len(users) == len(before[0]) + 1
 
 
-def test_a_database_stopped_amid_many_forms_leaves_every_user_with_one_job(
+def test_a_stop_amid_many_forms_leaves_each_user_one_job(
     database: tuple[EmbeddedPostgres, str], site: WebServer
 ) -> None:
     server, url = database

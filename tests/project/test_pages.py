@@ -125,7 +125,7 @@ OURS = ["/users/", "/users/new/", "/logs/", "/password/", "/login/"]
 
 
 @pytest.mark.parametrize("url", OURS)
-def test_pages_carry_no_inline_script_or_style_and_name_no_other_host(
+def test_pages_have_no_inline_code_and_name_no_other_host(
     as_administrator: Client, administrator: User, url: str
 ) -> None:
     if url == "/login/":

@@ -19,7 +19,7 @@ from project.postgres.embedded import EmbeddedPostgres
 from project.postgres.errors import DatabaseUnreachable
 from project.postgres.log import ServerLog
 from project.reloader import Reloader, _exists
-from tests.project.conftest import needs_root
+from tests.requirements import needs_root
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ def test_using_it_does_not_prolong_it(client: Client, looker: User) -> None:
     assert Session.objects.get(pk=client.session.session_key).expire_date == end
 
 
-def test_a_key_that_somebody_knew_before_login_is_worth_nothing_after(looker: User) -> None:
+def test_a_key_known_before_login_is_worth_nothing_after(looker: User) -> None:
     victim, attacker = Client(), Client()
     planted = attacker.session
     planted["planted"] = True

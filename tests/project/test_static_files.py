@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.project.conftest import environment
+from tests.checkouts import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.project.conftest import Checkout
+    from tests.checkouts import Checkout
 
 SHOW_LOGIN_PAGE = (
     "from django.test import Client;"

@@ -10,19 +10,10 @@ from django.db import OperationalError, connections
 
 from project.postgres.base import DatabaseWrapper
 from project.postgres.errors import DatabaseUnreachable
-from tests.project.conftest import environment
+from tests.checkouts import environment
 
 if TYPE_CHECKING:
-    from tests.project.conftest import Checkout
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    from tests.checkouts import Checkout
 
 
 @pytest.mark.parametrize(
@@ -89,7 +80,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
             connect_to(wrapper)
 
 
-def test_what_the_environment_says_of_other_servers_does_not_reach_the_embedded_one(
+def test_variables_about_other_servers_do_not_reach_our_own(
     checkout: Checkout,
 ) -> None:
     elsewhere = {"PGHOSTADDR": "127.0.0.1", "PGSERVICE": "nope", "PGREQUIREAUTH": "scram-sha-256"}
@@ -99,7 +90,7 @@ def test_what_the_environment_says_of_other_servers_does_not_reach_the_embedded_
 
 
 @pytest.mark.django_db
-def test_a_pool_whose_connections_are_all_in_use_is_not_called_a_server_that_is_away() -> None:
+def test_a_pool_in_use_is_not_called_a_server_that_is_away() -> None:
     pool = {"min_size": 1, "max_size": 1, "timeout": 0.2}
     settings = connections["default"].settings_dict | {
         "OPTIONS": {"pool": pool},

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.models import Group
-from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
@@ -18,21 +17,15 @@ from joblogs.models import Job, UserLog
 from tests.security.addresses import all_addresses
 from tests.security.targets import find_targets
 from tests.security.visitors import Visitor
+from tests.sql import execute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from django.db.models import Model
 
     from tests.security.addresses import Address
     from tests.security.targets import Target
-
-MISSING = 999_999_999
-
-
-def assert_none(complaints: Iterable[str]) -> None:
-    found = list(complaints)
-    assert not found, "\n".join(["", *found[:30], f"{len(found)} in all"])
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +42,11 @@ def examples(db: None) -> dict[type[Model], Model]:
     UserLog.objects.write(user_id=alice.pk)
     Group.objects.create(name="readers")
     AccessAttempt.objects.create(username="alice", ip_address="192.0.2.1", failures_since_start=5)
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
-        cursor.execute(
-            "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, periodic_id)"
-            " VALUES ('tests.every_minute', 0, '')"
-        )
+    execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+    execute(
+        "INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, periodic_id)"
+        " VALUES ('tests.every_minute', 0, '')"
+    )
     models = {address.model for address in all_addresses() if address.model}
     found = {model: model._default_manager.order_by("-pk").first() for model in models}
     missing = [model for model, instance in found.items() if instance is None]
@@ -68,12 +60,11 @@ def jobs_in_every_state(db: None) -> list[Job]:
     users = [User.objects.create_user(state) for state in ("todo", "doing", "failed", "scheduled")]
     statement = "UPDATE procrastinate_jobs SET status = %s, scheduled_at = %s WHERE args = %s"
     tomorrow = timezone.now() + timedelta(days=1)
-    with connection.cursor() as cursor:
-        for user in users:
-            status, moment = (
-                ("todo", tomorrow) if user.username == "scheduled" else (user.username, None)
-            )
-            cursor.execute(statement, [status, moment, json.dumps({"user_id": user.pk})])
+    for user in users:
+        status, moment = (
+            ("todo", tomorrow) if user.username == "scheduled" else (user.username, None)
+        )
+        execute(statement, status, moment, json.dumps({"user_id": user.pk}))
     return list(Job.objects.all())
 
 

@@ -11,9 +11,9 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 
 from tests.security.addresses import all_addresses
-from tests.security.conftest import MISSING, assert_none
 from tests.security.doors import Door, complaints
 from tests.security.entrances import ENTRANCES
+from tests.security.verdicts import assert_none
 from tests.security.visitors import Visitor
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tests.security.entrances import Need
 
     Nearly = Callable[[Need], list[Visitor]]
+
+MISSING = 999_999_999
 
 pytestmark = pytest.mark.django_db
 
@@ -199,7 +201,7 @@ def test_a_post_without_its_token_is_refused_everywhere(
             assert not answer.changed, f"{visitor}: {answer}"
 
 
-def test_an_action_is_offered_to_those_who_may_and_works_for_nobody_else(
+def test_an_action_is_offered_to_and_works_for_who_may(
     doors: list[Door],
     jobs_in_every_state: list[Job],
     administrator: User,

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from tests.security import bad_values
 from tests.security.addresses import all_addresses
-from tests.security.conftest import assert_none
 from tests.security.database import store_in_every_text
 from tests.security.targets import encoded
-from tests.security.verdicts import faults
+from tests.security.verdicts import assert_none, faults
 from tests.security.visitors import Visitor
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def test_a_bad_value_in_one_field_is_understood_or_refused(
     )
 
 
-def test_lists_of_the_admin_are_filtered_by_nothing_that_breaks_them(
+def test_no_filter_breaks_a_list_of_the_admin(
     administrator: User,
 ) -> None:
     visitor = Visitor(administrator)

@@ -9,8 +9,7 @@ import pytest
 from tests.security.addresses import all_addresses
 from tests.security.bad_requests import BODIES, HEADERS
 from tests.security.bad_values import IN_PATHS
-from tests.security.conftest import assert_none
-from tests.security.verdicts import faults
+from tests.security.verdicts import assert_none, faults
 from tests.security.visitors import FORM, Visitor
 
 if TYPE_CHECKING:

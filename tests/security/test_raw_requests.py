@@ -10,13 +10,13 @@ import pytest
 
 from accounts.models import User
 from joblogs.models import Job
-from tests.processes import WebServer, database_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from django.test import Client
+
+    from tests.processes import WebServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -143,14 +143,6 @@ REQUESTS = {
         + b"0\r\n\r\n"
     ),
 }
-
-
-@pytest.fixture
-def site(transactional_db: None, tmp_path: Path) -> Iterator[WebServer]:
-    server = WebServer(url=database_url(), log=tmp_path / "web.log")
-    server.wait_until_ready()
-    yield server
-    server.stop()
 
 
 def send(site: WebServer, request: bytes, *, wait: bool = True) -> bytes:

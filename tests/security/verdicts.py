@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from tests.security.bad_values import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.security.visitors import Answer
 
@@ -75,3 +75,8 @@ def _may_have_saved(answer: Answer) -> bool:
     # The admin's small windows say with a page of their own what was saved; failed logins count.
     counted = answer.changed == ["axes_accessattempt"] and answer.request.startswith("POST /login/")
     return answer.status == 302 or "data-popup-response" in answer.body or counted
+
+
+def assert_none(complaints: Iterable[str]) -> None:
+    found = list(complaints)
+    assert not found, "\n".join(["", *found[:30], f"{len(found)} in all"])

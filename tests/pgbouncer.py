@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ class PgBouncer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.log_file = folder / "pgbouncer.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         parameters = connection.get_connection_params()
         self.url = f"postgresql://127.0.0.1:{self.port}/{parameters['dbname']}"
 

@@ -1,0 +1,11 @@
+"""Permissions by their names."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import Permission
+
+
+def permission(name: str) -> Permission:
+    """Return one: permission("accounts.view_user")."""
+    app_label, codename = name.split(".")
+    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
