@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from project.postgres.embedded import EmbeddedPostgres
-from tests.processes import ROOT
+from tests.forking import ROOT
+from tests.processes import run_forked
+
+if TYPE_CHECKING:
+    import subprocess
 
 CODE = ("manage.py", "project", "accounts", "joblogs", "templates", "pyproject.toml")
 # What would lead a command away from its checkout's own server and settings.
@@ -40,8 +43,7 @@ class Checkout:
         folder.mkdir(parents=True)
         for name in CODE:
             if (ROOT / name).is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+                shutil.copytree(ROOT / name, folder / name)
             else:
                 shutil.copy(ROOT / name, folder / name)
         self.server = EmbeddedPostgres(folder / ".postgres")
@@ -49,12 +51,5 @@ class Checkout:
     def manage(
         self, *arguments: str, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=self.folder,
-            env=env or environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
+        env = environment() if env is None else env
+        return run_forked("manage.py", *arguments, cwd=self.folder, env=env)

@@ -262,7 +262,7 @@ def lines(records: Callable[[str], list[logging.LogRecord]]) -> Callable[[str], 
 @pytest.fixture
 def site(transactional_db: None, tmp_path: Path) -> Iterator[WebServer]:
     """A web server on the tests' database."""
-    server = WebServer(url=database_url(), log=tmp_path / "web.log", forked=True)
+    server = WebServer(url=database_url(), log=tmp_path / "web.log")
     try:
         server.wait_until_ready()
         yield server

@@ -1,7 +1,9 @@
-"""Processes of the project that need not import it: forked from one that has.
+"""Processes that need not import Django first: forked from one that has.
 
-They are real: with a pid, signals, connections and an end of their own. What they are forked from
-is `python -m tests.forking FD`; it is told what to run over the socket FD, and ends with it.
+They are real: with a pid, signals, connections and an end of their own, in the environment and the
+folder they are given. Only their command line, as `ps` shows it, is that of what they are forked
+from: `python -m tests.forking FD MODULES`, which is told over the socket FD what to run, and ends
+with it.
 """
 
 from __future__ import annotations
@@ -16,8 +18,12 @@ import socket
 import struct
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +31,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER = struct.Struct("i")
+# What takes long to import and is the same for all. Nothing of the project, which reads its
+# settings from the environment.
+PACKAGES = {
+    *("asgiref", "attr", "django", "environs", "marshmallow"),
+    *("procrastinate", "psycopg", "psycopg_pool", "uvicorn", "whitenoise"),
+}
 
 
 class ForkedProcess:
@@ -64,24 +76,38 @@ class ForkedProcess:
 
 
 class Mother:
-    """Has set Django up in this environment, and forks."""
+    """What processes are forked from."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self) -> None:
+        # Without settings it cannot import what depends on them.
+        environment = {**os.environ}
+        environment.pop("DJANGO_SETTINGS_MODULE", None)
+        modules = [name for name in sys.modules if name.partition(".")[0] in PACKAGES]
         self._socket, theirs = socket.socketpair()
         with theirs:
+            descriptor = theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.forking", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.forking", str(descriptor), ",".join(modules)],
                 cwd=ROOT,
                 env=environment,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[descriptor],
             )
 
-    def fork(self, arguments: Sequence[str], output: IO[str]) -> ForkedProcess:
-        """Run a command of the checkout: what comes after `python`."""
+    def fork(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdout: IO[str],
+        stderr: IO[str],
+    ) -> ForkedProcess:
+        """Run what comes after `python` on a command line."""
         ours, theirs = socket.socketpair()
         with theirs:
-            descriptors = [output.fileno(), theirs.fileno()]
-            socket.send_fds(self._socket, [json.dumps(arguments).encode()], descriptors)
+            message = json.dumps([arguments, str(cwd), dict(env)]).encode()
+            descriptors = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
+            socket.send_fds(self._socket, [message], descriptors)
         (pid,) = NUMBER.unpack(self._socket.recv(NUMBER.size))
         return ForkedProcess(pid, ours)
 
@@ -91,9 +117,9 @@ class Mother:
 
 
 @cache
-def mother_in(environment: frozenset[tuple[str, str]]) -> Mother:
-    """Return this process's one Mother for the environment."""
-    mother = Mother(dict(environment))
+def mother() -> Mother:
+    """Return this process's one Mother."""
+    mother = Mother()
     atexit.register(mother.end)
     return mother
 
@@ -112,38 +138,56 @@ def serve(requests: socket.socket) -> list[str]:
             for pid in list(children):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
-                    with children.pop(pid) as whom_to_tell:
+                    # Perhaps nobody is left to be told.
+                    with children.pop(pid) as whom_to_tell, suppress(BrokenPipeError):
                         whom_to_tell.send(NUMBER.pack(os.waitstatus_to_exitcode(status)))
         if requests in ready:
-            message, descriptors, _, _ = socket.recv_fds(requests, 65_536, 2)
+            message, descriptors, _, _ = socket.recv_fds(requests, 131_072, 3)
             if not message:
                 sys.exit()
-            output, told = descriptors
             pid = os.fork()
             if not pid:
                 break
+            stdout, stderr, told = descriptors
+            os.close(stdout)
+            os.close(stderr)
             children[pid] = socket.socket(fileno=told)
-            os.close(output)
             requests.send(NUMBER.pack(pid))
     # What is the mother's alone.
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for each in (requests, wake, waking, *children.values()):
         each.close()
-    os.close(told)
-    for standard in (1, 2):
-        os.dup2(output, standard)
-    os.close(output)
-    return json.loads(message)  # type: ignore[no-any-return]  # a list of texts
+    for standard, given in zip((1, 2), descriptors, strict=False):
+        os.dup2(given, standard)
+    for given in descriptors:
+        os.close(given)
+    arguments, cwd, environment = json.loads(message)
+    os.chdir(cwd)
+    sys.path[0] = cwd
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    return list(arguments)
+
+
+def run(first: str, *more: str) -> None:
+    """Do what Python does with this command line."""
+    if first == "-c":
+        sys.argv = ["-c", *more[1:]]
+        sys.modules["__main__"] = module = ModuleType("__main__")
+        exec(compile(more[0], "<string>", "exec"), module.__dict__)  # noqa: S102  # as Python does
+    elif first == "-m":
+        sys.argv = list(more)
+        runpy.run_module(more[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [first, *more]
+        runpy.run_path(first, run_name="__main__")
 
 
 if __name__ == "__main__":
-    import django
-
-    django.setup()
-    sys.argv = serve(socket.socket(fileno=int(sys.argv[1])))
-    if sys.argv[0] == "-m":
-        del sys.argv[0]
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+    for name in sys.argv[2].split(","):
+        with suppress(Exception):
+            import_module(name)
+    assert not {"accounts", "joblogs", "project"}.intersection(sys.modules)
+    run(*serve(socket.socket(fileno=int(sys.argv[1]))))

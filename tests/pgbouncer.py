@@ -43,7 +43,7 @@ class PgBouncer:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=90)
 
     @property
     def log(self) -> str:

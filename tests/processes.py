@@ -8,16 +8,19 @@ import subprocess
 import sys
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from django.db import connection
 
-from tests.forking import ForkedProcess, mother_in
+from tests.forking import ROOT, ForkedProcess, mother
 from tests.ports import free_port
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 def database_url() -> str:
@@ -31,17 +34,31 @@ def database_url() -> str:
     return f"postgresql:///{parameters['dbname']}?{urlencode(query)}"
 
 
+def run_forked(
+    *arguments: str, cwd: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run what comes after `python` on a command line to its end, as subprocess.run does."""
+    with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+        process = mother().fork(arguments, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
+        try:
+            status = process.wait(timeout=100)
+        finally:
+            process.kill()
+        texts = [output.read() for output in (stdout, stderr) if output.seek(0) == 0]
+    return subprocess.CompletedProcess(arguments, status, *texts)
+
+
 class Process:
     """A command of this checkout, on the database that `url` names.
 
-    `variables` are set in its environment. With `forked`, which is for several of the same
-    environment, it need not import the project.
+    `variables` are set in its environment. It need not import Django first, unless it is not to be
+    `forked`: for what is about the command line.
     """
 
-    process: subprocess.Popen[bytes] | ForkedProcess
+    process: subprocess.Popen[str] | ForkedProcess
 
     def __init__(
-        self, *arguments: str, url: str, log: Path, forked: bool = False, **variables: str
+        self, *arguments: str, url: str, log: Path, forked: bool = True, **variables: str
     ) -> None:
         self.log_file = log
         environment = {
@@ -51,20 +68,20 @@ class Process:
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             **variables,
         }
-        # pytest's, and another one in each test.
-        environment.pop("PYTEST_CURRENT_TEST", None)
         with log.open("w") as output:
             if forked:
-                mother = mother_in(frozenset(environment.items()))
-                self.process = mother.fork(arguments, output)
-                return
-            self.process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+                self.process = mother().fork(
+                    arguments, cwd=ROOT, env=environment, stdout=output, stderr=output
+                )
+            else:
+                self.process = subprocess.Popen(
+                    [sys.executable, *arguments],
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
 
     @property
     def log(self) -> str:
@@ -79,7 +96,7 @@ class Process:
         if not self.has_ended:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout=30)
+            return self.process.wait(timeout=90)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
@@ -89,7 +106,8 @@ class WorkerProcess(Process):
     """`manage.py procrastinate worker`."""
 
     def __init__(self, *flags: str, url: str, log: Path) -> None:
-        super().__init__("manage.py", "procrastinate", "worker", *flags, url=url, log=log)
+        command = ("manage.py", "procrastinate", "worker", *flags)
+        super().__init__(*command, url=url, log=log, forked=False)
 
     def wait_until_ready(self) -> None:
         wait_for(lambda: "Starting worker" in self.log or self.has_ended)
@@ -98,11 +116,11 @@ class WorkerProcess(Process):
 class WebServer(Process):
     """The web server, as `manage.py dev` runs it, on a free port."""
 
-    def __init__(self, *, url: str, log: Path, forked: bool = False, **variables: str) -> None:
+    def __init__(self, *, url: str, log: Path, **variables: str) -> None:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         command = ("-m", "uvicorn", "project.asgi:application", f"--port={self.port}")
-        super().__init__(*command, url=url, log=log, forked=forked, **variables)
+        super().__init__(*command, url=url, log=log, forked=True, **variables)
 
     def wait_until_ready(self) -> None:
         wait_for(lambda: self.has_ended or self._answers())

@@ -24,7 +24,7 @@ class Proxy:
 
     def __init__(self) -> None:
         parameters = connection.get_connection_params()
-        self._upstream = f"{parameters['host']}/.s.PGSQL.{parameters['port']}"
+        self._upstream = str(parameters.get("host", "localhost")), int(parameters.get("port", 5432))
         self._clients: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.port: int = self._listener.getsockname()[1]
@@ -60,9 +60,16 @@ class Proxy:
                 self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
-            server.connect(self._upstream)
+        with client, suppress(OSError), self._connect() as server:
             self._forward(client, server)
+
+    def _connect(self) -> socket.socket:
+        host, port = self._upstream
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         """Pass on what they send, until one of them ends the connection or this kind does."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], *, seconds: float = 20.0) -> T:
+def wait_for(condition: Callable[[], T], *, seconds: float = 60.0) -> T:
     """Return what the condition returns as soon as it is true; fail when it stays false."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

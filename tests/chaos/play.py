@@ -148,7 +148,7 @@ def play(
         if scenario.before:
             scenario.before(stage)
         stage.create_users(scenario.rate, slow=scenario.slow)
-        wait_for(lambda: stage.rows(LOGS)[0][0] > scenario.rate, seconds=60)
+        wait_for(lambda: stage.rows(LOGS)[0][0] > scenario.rate)
         # What is measured is time that passes.
         well = time.time()
         time.sleep(WELL if with_pace else BRIEFLY)
@@ -165,6 +165,7 @@ def play(
         for (line,) in stage.rows(query_of("left")):
             stage.say(line)
         verdict = verdict_of(server, stage.database)
+        stage.wait_until_all_have_started()
         statuses = stage.stop(*stage.workers)
         stage.say("stopped")
         return Outcome(

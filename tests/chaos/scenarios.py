@@ -20,7 +20,7 @@ Trouble = Callable[[Stage, float], None]
 # jobs a second on two cores, which they share with PostgreSQL and the producer.
 RATE = 120.0
 # The same where nobody looks at the pace: what is lost is lost with few of them, too.
-BRIEF_RATE = 30.0
+BRIEF_RATE = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,7 @@ SCENARIOS = [
         text="SIGKILL of one of two workers every 4 s, for {seconds}",
         trouble=troubles.kill_again_and_again,
         seconds=20,
+        briefly=12,
     ),
     Scenario(
         text="worker frozen for {seconds} (SIGSTOP, SIGCONT)",
@@ -90,12 +91,14 @@ SCENARIOS = [
         text="pg_terminate_backend, 4 a second, for {seconds}",
         trouble=troubles.terminate,
         seconds=15,
+        briefly=8,
         gates=True,
     ),
     Scenario(
         text="300 clients take all 100 connections, for {seconds}",
         trouble=troubles.squeeze,
         seconds=15,
+        briefly=8,
     ),
     Scenario(
         text="connections half-open, new ones too, for {seconds}",
@@ -122,17 +125,20 @@ SCENARIOS = [
         text="idle transaction, 50,000 jobs come and go, for {seconds}",
         trouble=pressures.pin,
         seconds=15,
+        briefly=8,
     ),
     Scenario(
         text="4 readers scan 200,000 jobs, for {seconds}",
         trouble=pressures.read,
         seconds=15,
+        briefly=8,
         before=pressures.add_history,
     ),
     Scenario(
         text="1.5 times the jobs that fit into the slots, for {seconds}",
         trouble=pressures.overload,
         seconds=15,
+        briefly=8,
         rate=0.5 * pressures.CAPACITY,
         slow=True,
         # Those deferred before go first: half of what fits into 15 s, and logs need no time.
@@ -142,6 +148,7 @@ SCENARIOS = [
         text="PostgreSQL's clock steps by hours, for {seconds}",
         trouble=pressures.step_clock,
         seconds=12,
+        briefly=8,
     ),
 ]
 

@@ -86,13 +86,13 @@ class PostgresServer:
                 # Ctrl-C is not for it: what runs on it is ended first.
                 start_new_session=True,
             )
-        wait_for(self._answers, seconds=60)
+        wait_for(self._answers)
 
     def stop(self, how: signal.Signals) -> None:
         """Stop it FAST or IMMEDIATE, and return when it has ended."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(timeout=60)
+            self._process.wait(timeout=90)
             self._process = None
 
     def url(self, database: str, *, port: int | None = None, name: str = "") -> str:

@@ -85,7 +85,7 @@ class Stage:
                 )
             stack.callback(self._kill_all)
             self.workers = [self.start_worker(place) for place in range(WORKERS)]
-            wait_for(lambda: self._all_are_up() or not self.has_workers(), seconds=60)
+            wait_for(lambda: self._all_are_up() or not self.has_workers())
             assert self.has_workers(), self.workers[0].log
             self._stack = stack.pop_all()
         return self
@@ -150,10 +150,16 @@ class Stage:
         """Wait until the producer has ended, as it should."""
         assert self._producer is not None
         self._rate_file.unlink()
-        assert self._producer.process.wait(timeout=60) == 0, self._producer.log
+        assert self._producer.process.wait(timeout=90) == 0, self._producer.log
 
     def has_workers(self) -> bool:
         return not all(worker.has_ended for worker in self.workers)
+
+    def wait_until_all_have_started(self) -> None:
+        """Wait for those, too, that have just taken the place of others."""
+        wait_for(
+            lambda: all("Starting worker" in each.log or each.has_ended for each in self.workers)
+        )
 
     def stop(self, *workers: Process) -> list[int]:
         """Ask workers to stop; return the exit statuses of those that were there."""
@@ -188,7 +194,7 @@ def prepare(server: PostgresServer, side: Side, folder: Path) -> None:
         DJANGO_SETTINGS_MODULE=f"tests.chaos.{side}_settings",
     )
     try:
-        assert migration.process.wait(timeout=120) == 0, migration.log
+        assert migration.process.wait(timeout=240) == 0, migration.log
     finally:
         migration.process.kill()
     server.rows(name, query_of("effects"))

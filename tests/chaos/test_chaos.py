@@ -18,6 +18,7 @@ SEED = 3
 PLAYED = [each.brief() for each in [*SCENARIOS, soak(20, SEED, at_most=3)]]
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("number", range(len(PLAYED)), ids=lambda number: PLAYED[number].name)
 def test_every_user_has_one_log_and_nothing_is_left_undone(
     number: int, server: PostgresServer, logs: Path

@@ -158,4 +158,4 @@ def test_pgbouncer_starts_with_its_example(tmp_path: Path) -> None:
             assert word not in log.read_text()
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=90)

@@ -82,7 +82,7 @@ def test_a_stock_worker_and_one_of_ours_share_the_jobs(start: Start) -> None:
                 queue="low" if number % 5 else "default",
             ).defer(failures=1 if number % 7 == 0 else 0)
         User.objects.bulk_create([User(username=f"user{number}") for number in range(60)])
-    wait_for(have_ended, seconds=60)
+    wait_for(have_ended)
     assert [worker.stop() for worker in workers] == [0, 0]
 
     assert set(Job.objects.values_list("status", flat=True)) == {"succeeded"}

@@ -46,8 +46,10 @@ def start(_table_of_effects: None, tmp_path: Path) -> Iterator[Callable[..., Pro
         variables["DJANGO_SETTINGS_MODULE"] = "tests.engine_processes.settings"
         command = ("manage.py", "procrastinate", "worker", *flags)
         log = tmp_path / f"worker-{len(workers)}.log"
+        # A fleet starts its workers by its own command line.
+        forked = "--processes" not in flags
         listening = count_listening()
-        worker = Process(*command, url=url or database_url(), log=log, forked=not url, **variables)
+        worker = Process(*command, url=url or database_url(), log=log, forked=forked, **variables)
         workers.append(worker)
         if url or "--no-listen-notify" in flags:
             wait_for(lambda: "Starting worker" in worker.log or worker.has_ended)

@@ -60,13 +60,13 @@ class Listener:
             self._thread.join()
         return self._notices
 
-    def wait_for(self, queue: str, *, jobs: int, seconds: float = 10) -> Notice:
+    def wait_for(self, queue: str, *, jobs: int) -> Notice:
         """Return the first notice for a queue that was heard when there were so many jobs."""
 
         def found() -> list[Notice]:
             return [each for each in self._notices if (each.queue, each.jobs) == (queue, jobs)]
 
-        return wait_for(found, seconds=seconds)[0]
+        return wait_for(found)[0]
 
     def _listen(self) -> None:
         for notice in self._connection.notifies():

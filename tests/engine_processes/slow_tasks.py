@@ -99,7 +99,7 @@ def end_when_told(context: JobContext, path: str) -> None:
     told = Path(path)
     with told.with_suffix(".runs").open("a") as runs:
         runs.write(f"attempt {context.job.attempts + 1}\n")
-    wait_for(told.exists, seconds=60)
+    wait_for(told.exists)
     if context.should_abort():
         raise JobAborted
 

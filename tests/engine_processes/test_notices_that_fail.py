@@ -99,7 +99,7 @@ def test_a_thread_whose_notices_another_sent_goes_on_sending(listener: Listener)
             waker("default").wake(["default"])
         job("note").defer(number=jobs)
         waker("default").wake(["low"], here=False)
-        listener.wait_for("low", jobs=jobs, seconds=2)
+        listener.wait_for("low", jobs=jobs)
 
 
 # Each child of it has a second notice for the thread; and ends after some milliseconds, in which
@@ -132,7 +132,7 @@ def test_a_process_that_ends_after_a_burst_told_of_all_jobs(
     code = SHORT_LIVED.format(warm=warm, pauses=PAUSES)
     log = tmp_path / "short-lived.log"
     process = Process("-c", code, url=database_url(), log=log, LOG_LEVEL="WARNING")
-    assert process.process.wait(timeout=60) == 0, process.log
+    assert process.process.wait(timeout=90) == 0, process.log
     assert process.log == ""
     told = {notice.jobs for notice in listener.heard() if notice.queue == "low"}
     # After each child's commit somebody was told to look at the second queue.

@@ -44,7 +44,7 @@ def create_users(pgbouncer: PgBouncer, tmp_path: Path) -> Callable[..., None]:
         code = CREATE_USERS.format(name=name, count=count)
         log = tmp_path / f"{name}.log"
         process = Process("manage.py", "shell", "-c", code, url=pgbouncer.url, log=log)
-        assert process.process.wait(timeout=60) == 0, process.log
+        assert process.process.wait(timeout=90) == 0, process.log
 
     return create
 

@@ -42,7 +42,7 @@ def keep_working(_table_of_effects: None, tmp_path: Path) -> Iterator[KeepWorkin
             log = tmp_path / f"worker-{len(workers)}.log"
             worker = Process(*command, url=database_url(), log=log, forked=True, **variables)
             workers.append(worker)
-            wait_for(lambda: worker.has_ended or until(), seconds=60)  # noqa: B023  # called at once
+            wait_for(lambda: worker.has_ended or until())  # noqa: B023  # called at once
             if not worker.has_ended:
                 return workers
 

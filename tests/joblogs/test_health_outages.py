@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def run_process(*flags: str, url: str, folder: Path) -> tuple[int, str]:
     process = Process("manage.py", "health", *flags, url=url, log=folder / "health.log")
-    return process.process.wait(timeout=30), process.log
+    return process.process.wait(timeout=90), process.log
 
 
 def test_a_database_that_cannot_be_reached_is_one_plain_line(

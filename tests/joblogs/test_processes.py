@@ -42,13 +42,13 @@ class FleetProcess(Process):
 
     def __init__(self, *flags: str, url: str, log: Path, prefix: tuple[str, ...] = ()) -> None:
         command = (*prefix, "manage.py", "procrastinate", "worker", "--processes", "2", *flags)
-        super().__init__(*command, url=url, log=log)
+        super().__init__(*command, url=url, log=log, forked=False)
 
     def wait_until_ready(self, workers: int = 2) -> None:
         """Wait until so many workers have started, those that ended since among them."""
         # By then they have registered and will not lose a signal.
         started = "Starting worker"
-        wait_for(lambda: self.log.count(started) >= workers or self.has_ended, seconds=60)
+        wait_for(lambda: self.log.count(started) >= workers or self.has_ended)
         assert not self.has_ended, self.log
 
     @property
@@ -144,7 +144,7 @@ def test_ctrl_c_reaches_each_worker_once_and_jobs_are_finished(
         wait_for(lambda: "Waiting for jobs to end" in fleet.log)
         # That of the other one, which had nothing to do.
         wait_for(lambda: "ended with status 0" in fleet.log)
-    assert fleet.process.wait(timeout=60) == 0
+    assert fleet.process.wait(timeout=90) == 0
     assert fleet.log.count("SIGINT received") == 1
     assert fleet.log.count("Stop requested") == 2
     assert "once more" not in fleet.log
@@ -163,7 +163,7 @@ def test_a_second_signal_is_handed_on_and_jobs_are_given_back(
         wait_for(lambda: "Waiting for jobs to end" in fleet.log)
         time.sleep(ONE_REQUEST + 0.1)  # the distance of the signals is what this is about
         fleet.process.send_signal(signal.SIGTERM)
-        assert fleet.process.wait(timeout=20) == 0
+        assert fleet.process.wait(timeout=90) == 0
         assert [job.status for job in jobs_of(user.pk)] == ["todo"]
     assert "Asked to stop once more: leaving now" in fleet.log
     assert Worker.objects.count() == 0
@@ -191,7 +191,7 @@ def test_workers_that_cannot_start_are_tried_ever_less_often(
 ) -> None:
     fleet = start_fleet(url=UNREACHABLE, ready=False)
     twice = "ended with status 1, starting it again in 2 s"
-    wait_for(lambda: fleet.log.count(twice) == 2, seconds=60)
+    wait_for(lambda: fleet.log.count(twice) == 2)
     assert fleet.log.count("ended with status 1, starting it again in 1 s") == 2
     assert fleet.stop() == 1
 
@@ -219,7 +219,7 @@ def test_with_one_shot_all_work_is_done_and_all_end(
 ) -> None:
     users = [User.objects.create_user(f"user{number}") for number in range(20)]
     fleet = start_fleet("--one-shot", ready=False)
-    assert fleet.process.wait(timeout=60) == 0
+    assert fleet.process.wait(timeout=90) == 0
     assert fleet.log.count("Starting worker") == fleet.log.count("ended with status 0") == 2
     assert "again" not in fleet.log
     assert_one_log_each(users)

@@ -13,8 +13,8 @@ import pytest
 from accounts.models import User
 from joblogs.models import Job, UserLog
 from joblogs.tasks import create_user_log
+from tests.forking import ROOT
 from tests.jobs import jobs_of
-from tests.processes import ROOT
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_a_worker_takes_only_from_the_queues_it_is_given(
     create_user_log.configure(queue="low").defer(user_id=user.pk)
     create_user_log.configure(queue="high").defer(user_id=user.pk)
     worker = start_worker("-q", "high,default", "--one-shot")
-    assert worker.process.wait(timeout=30) == 0
+    assert worker.process.wait(timeout=90) == 0
     assert [(job.queue_name, job.status) for job in jobs_of(user.pk)] == [
         ("default", "succeeded"),
         ("low", "todo"),
@@ -82,7 +82,7 @@ def test_jobs_of_higher_priority_go_first(start_worker: Callable[..., WorkerProc
     user = User.objects.create_user("alice")
     urgent = create_user_log.configure(priority=10).defer(user_id=user.pk)
     worker = start_worker("-q", "default", "-c", "1", "--one-shot")
-    assert worker.process.wait(timeout=30) == 0
+    assert worker.process.wait(timeout=90) == 0
     order = re.findall(r"create_user_log job=(\d+)", worker.log)
     assert order == [str(urgent), str(jobs_of(user.pk)[0].pk)]
 
@@ -100,7 +100,7 @@ def test_a_worker_without_a_database_says_so_in_one_line() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=90,
     )
     assert result.returncode == 1
     [line] = result.stderr.strip().splitlines()

@@ -17,7 +17,7 @@ from coverage.exceptions import CoverageWarning
 
 from project.postgres import binaries, talk
 from project.postgres.account import Account
-from tests.processes import ROOT
+from tests.forking import ROOT
 from tests.requirements import needs_proc, needs_root
 
 if TYPE_CHECKING:

@@ -56,13 +56,13 @@ class Dev:
     def get(self, path: str) -> int:
         """Return the status that the site answers with, after redirects, or 0 without an answer."""
         try:
-            with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
+            with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as response:
                 return int(response.status)
         except OSError:
             return 0
 
     def wait_until_ready(self) -> None:
-        wait_for(lambda: self.get("/users/") == 200 and "Starting worker" in self.log, seconds=60)
+        wait_for(lambda: self.get("/users/") == 200 and "Starting worker" in self.log)
 
     def pid_of(self, command: str) -> int:
         # Not the reloader around it, whose command line holds the same words.
@@ -76,7 +76,7 @@ class Dev:
 
     def end(self, signal_number: int) -> int:
         self.process.send_signal(signal_number)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=90)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_one_that_dies_stops_the_rest_with_its_status(
     dev: Dev, command: str, signal_number: int, status: int
 ) -> None:
     os.kill(dev.pid_of(command), signal_number)
-    assert dev.process.wait(timeout=30) == status
+    assert dev.process.wait(timeout=90) == status
     assert processes_in(dev.checkout.folder) == {}
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
 from project.environment import SIGNS_OF_LIFE, database, secret_key
-from tests.processes import ROOT
+from tests.forking import ROOT
+from tests.processes import run_forked
 
 HERE = Path("/checkout")
 
@@ -164,14 +163,8 @@ def test_a_key_of_ones_own_goes_first(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_commands_and_server_say_in_a_line_what_does_not_fit(
     variables: dict[str, str], message: str, command: list[str]
 ) -> None:
-    result = subprocess.run(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "project.settings"} | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = os.environ | {"DJANGO_SETTINGS_MODULE": "project.settings"} | variables
+    result = run_forked(*command, cwd=ROOT, env=env)
     assert result.returncode == 1
     [line] = result.stderr.strip().splitlines()
     assert message in line
@@ -189,13 +182,6 @@ def test_words_for_secrets_are_added_and_empty_ones_mean_nothing() -> None:
         ("pwd, pin,", ["my_pin", "password"]),
         ("", ["password"]),
     ):
-        result = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=ROOT,
-            env=os.environ
-            | {"DJANGO_SETTINGS_MODULE": "project.settings", "REDACTED_ARGUMENTS": words},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert result.stdout.strip() == str(secret)
+        env = {"DJANGO_SETTINGS_MODULE": "project.settings", "REDACTED_ARGUMENTS": words}
+        result = run_forked("-c", program, cwd=ROOT, env=os.environ | env)
+        assert result.stdout.strip() == str(secret), result.stderr

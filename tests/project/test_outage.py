@@ -77,7 +77,7 @@ def database(
     url = f"postgresql://postgres@/joblogs?host={server.ensure_running()}"
     for command in (["migrate"], ["shell", "-c", CREATE_ADMINISTRATOR]):
         process = Process("manage.py", *command, url=url, log=tmp_path / "setup.log")
-        assert process.process.wait(timeout=60) == 0, process.log
+        assert process.process.wait(timeout=90) == 0, process.log
     return server, url
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from contextlib import closing
 from http.client import HTTPConnection
 from http.cookies import Morsel, SimpleCookie
@@ -17,10 +15,12 @@ from axes.models import AccessAttempt
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from tests.checkouts import environment
-from tests.processes import ROOT, WebServer, database_url
+from tests.forking import ROOT
+from tests.processes import WebServer, database_url, run_forked
 from tests.sql import execute
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from email.message import Message
     from pathlib import Path
@@ -40,14 +40,7 @@ YEAR = 365 * 24 * 3600
 
 
 def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=environment(**PRODUCTION | variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_forked("manage.py", *arguments, cwd=ROOT, env=environment(**PRODUCTION | variables))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +108,7 @@ class Production(WebServer):
 
     def __init__(self, log: Path, **variables: str) -> None:
         settings = {"DJANGO_SETTINGS_MODULE": "project.settings"}
-        super().__init__(url=database_url(), log=log, forked=False, **settings, **variables)
+        super().__init__(url=database_url(), log=log, **settings, **variables)
 
     def ask(
         self, target: str, headers: dict[str, str], form: dict[str, str] | None = None
