@@ -63,10 +63,10 @@ def longer(request: pytest.FixtureRequest) -> bool:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many processes run the tests: most of them wait for others most of the time.
 
-    A single file is quicker without any.
+    A single file is quicker without any, and on a server of somebody else's they would meet.
     """
     files = [Path(argument.partition("::")[0]) for argument in config.args]
-    if all(file.is_file() for file in files):
+    if all(file.is_file() for file in files) or "DATABASE_URL" in os.environ:
         return 0
     return 2 * (os.cpu_count() or 1)
 

@@ -25,7 +25,12 @@ def elsewhere(query: str, *parameters: object) -> list[tuple[Any, ...]]:
 
 
 def somebody_waits_for_a_lock() -> bool:
-    return execute("SELECT pid FROM pg_locks WHERE NOT granted LIMIT 1") != []
+    return bool(
+        execute(
+            "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE NOT granted AND datname = current_database() LIMIT 1"
+        )
+    )
 
 
 def transactions_of(table: str, column: str, *values: object) -> set[str]:
