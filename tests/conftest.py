@@ -20,6 +20,7 @@ from procrastinate.contrib.django import app
 
 from accounts.models import User
 from tests.emptying import empty_written_tables
+from tests.forking import mother
 from tests.permissions import permission
 from tests.ports import free_port
 from tests.processes import WebServer, WorkerProcess, database_url
@@ -103,6 +104,14 @@ def _signals_for_what_is_started() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             # Unlike being ignored, having a handler is not inherited.
             signal.signal(number, lambda *_: None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_of_the_mother() -> Iterator[None]:
+    """Let the process that others are forked from end before its coverage is added to the rest."""
+    yield
+    if mother.cache_info().currsize:
+        mother().end()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,6 @@ with it.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import runpy
@@ -118,10 +117,8 @@ class Mother:
 
 @cache
 def mother() -> Mother:
-    """Return this process's one Mother."""
-    mother = Mother()
-    atexit.register(mother.end)
-    return mother
+    """Return this process's one Mother, which is ended when the tests are."""
+    return Mother()
 
 
 def serve(requests: socket.socket) -> list[str]:
