@@ -43,7 +43,9 @@ class Checkout:
         folder.mkdir(parents=True)
         for name in CODE:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, folder / name)
+                # What another process compiles just now has such a name for a moment.
+                unfinished = shutil.ignore_patterns("*.pyc.*")
+                shutil.copytree(ROOT / name, folder / name, ignore=unfinished)
             else:
                 shutil.copy(ROOT / name, folder / name)
         self.server = EmbeddedPostgres(folder / ".postgres")

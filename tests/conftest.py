@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from django.test import Client
     from procrastinate.tasks import Task
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 # The same examples in every run, so that the gate fails for those alone who broke something; others
 # each time in the long form.

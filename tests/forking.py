@@ -59,7 +59,9 @@ class ForkedProcess:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # It may have ended a moment ago.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -69,7 +71,9 @@ class ForkedProcess:
 
     def _read(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
-            (self.returncode,) = NUMBER.unpack(self._status.recv(NUMBER.size))
+            status = self._status.recv(NUMBER.size)
+            assert status, "what this process was forked from is gone"
+            (self.returncode,) = NUMBER.unpack(status)
             self._status.close()
         return self.returncode
 
@@ -128,6 +132,8 @@ def serve(requests: socket.socket) -> list[str]:
     waking.setblocking(False)
     signal.set_wakeup_fd(waking.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    # Ctrl-C is for the tests, which need this process to end what they have started.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         ready, _, _ = select.select([requests, wake], [], [])
         if wake in ready:
@@ -153,6 +159,7 @@ def serve(requests: socket.socket) -> list[str]:
     # What is the mother's alone.
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for each in (requests, wake, waking, *children.values()):
         each.close()
     for standard, given in zip((1, 2), descriptors, strict=False):

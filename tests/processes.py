@@ -44,6 +44,7 @@ def run_forked(
             status = process.wait(timeout=100)
         finally:
             process.kill()
+            process.wait()
         texts = [output.read() for output in (stdout, stderr) if output.seek(0) == 0]
     return subprocess.CompletedProcess(arguments, status, *texts)
 
@@ -51,8 +52,8 @@ def run_forked(
 class Process:
     """A command of this checkout, on the database that `url` names.
 
-    `variables` are set in its environment. It need not import Django first, unless it is not to be
-    `forked`: for what is about the command line.
+    `variables` are set in its environment. With `forked=False`, for tests about the command line,
+    it is a Python of its own; else it is forked from one that has imported Django.
     """
 
     process: subprocess.Popen[str] | ForkedProcess

@@ -78,12 +78,14 @@ class Proxy:
             readable, _, _ = select.select(list(others), [], [])
             for end in readable:
                 data = end.recv(65_536)
-                if not data or self._ends_at(data, client, server):
+                if not data or self._ends_at(data, end, client, server):
                     return
                 others[end].sendall(data)
 
-    def _ends_at(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:
-        """Tell whether a connection is to end before this is passed on."""
+    def _ends_at(
+        self, data: bytes, sender: socket.socket, client: socket.socket, server: socket.socket
+    ) -> bool:
+        """Return whether a connection is to end before this is passed on."""
         return False
 
 
@@ -99,8 +101,10 @@ class CuttingProxy(Proxy):
         """Cut the connection on which this word is sent next."""
         self._word, self._deliver, self.cuts = word, deliver, 1
 
-    def _ends_at(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:
-        if not self.cuts or self._word not in data:
+    def _ends_at(
+        self, data: bytes, sender: socket.socket, client: socket.socket, server: socket.socket
+    ) -> bool:
+        if not self.cuts or sender is server or self._word not in data:
             return False
         self.cuts -= 1
         if self._deliver:
@@ -121,7 +125,9 @@ class FreezingProxy(Proxy):
         """Freeze the connections that there are; new ones are well."""
         self._frozen = frozenset(self._clients)
 
-    def _ends_at(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:
+    def _ends_at(
+        self, data: bytes, sender: socket.socket, client: socket.socket, server: socket.socket
+    ) -> bool:
         if client not in self._frozen and not (self.unanswered and self.unanswered in data):
             return False
         return self._is_closing.wait()

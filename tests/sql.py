@@ -27,8 +27,8 @@ def elsewhere(query: str, *parameters: object) -> list[tuple[Any, ...]]:
 def somebody_waits_for_a_lock() -> bool:
     return bool(
         execute(
-            "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE NOT granted AND datname = current_database() LIMIT 1"
+            "SELECT pid FROM pg_locks WHERE NOT granted AND (database IS NULL OR database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())) LIMIT 1"
         )
     )
 

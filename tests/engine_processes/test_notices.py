@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from tests.engine_processes.listener import Listener
 
+# Seconds; how soon exactly is measured by `manage.py benchmark latency`.
+SOON = 1.0
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -99,9 +102,6 @@ def test_asynchronous_code_wakes_workers_after_its_commit(listener: Listener) ->
 
 
 # The outer transaction is of the other database, as seen from the jobs, and rolled back.
-# Seconds; how soon exactly is measured by `manage.py benchmark latency`.
-SOON = 1.0
-
 TWO_DATABASES = """
 import django
 django.setup()
@@ -146,7 +146,7 @@ def test_a_burst_costs_few_notices_and_the_first_is_instant(
     assert last.heard_at < max(commits) + SOON
 
     notices = [notice for notice in listener.heard() if notice.queue == "default"]
-    assert notices[0].heard_at < min(commits) + SOON
+    assert notices[0].heard_at < max(commits)
     # The first few come closer to each other.
     assert len(notices) <= (max(commits) - started) / LONGEST + 10
 

@@ -184,4 +184,4 @@ def test_words_for_secrets_are_added_and_empty_ones_mean_nothing() -> None:
     ):
         env = {"DJANGO_SETTINGS_MODULE": "project.settings", "REDACTED_ARGUMENTS": words}
         result = run_forked("-c", program, cwd=ROOT, env=os.environ | env)
-        assert result.stdout.strip() == str(secret), result.stderr
+        assert (result.returncode, result.stdout.strip()) == (0, str(secret)), result.stderr
