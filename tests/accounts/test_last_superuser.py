@@ -161,7 +161,7 @@ def test_who_is_promoted_meanwhile_is_not_managed_any_more(
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "admin" in way or "action" in way])
-def test_who_is_promoted_meanwhile_is_no_longer_managed(
+def test_who_is_promoted_meanwhile_is_safe_in_the_admin(
     staff: Callable[..., User], alice: User, way: str
 ) -> None:
     assert act_while_promoted(staff, way, alice).status_code == 403
