@@ -195,7 +195,7 @@ def test_a_connection_that_has_frozen_is_replaced_in_time(
         return answer.body == "ok"
 
     # A machine that has much to do may need a second try.
-    wait_for(answers_ok)
+    wait_for(answers_ok, seconds=10)
     assert proxy.accepted >= 2
 
 
