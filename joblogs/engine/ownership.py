@@ -28,13 +28,13 @@ class Ownership:
     async def end(self, rows: Mapping[int, JSONDict]) -> dict[int, str]:
         """End attempts, as JobManager.finish_attempts does."""
         verdicts = await self._finish(rows)
-        lost = {job_id: rows[job_id] for job_id in rows if verdicts.get(job_id) == "not owned"}
-        if lost:
+        again = True
+        while again and (lost := [each for each in verdicts if verdicts[each] == "not owned"]):
             # Perhaps with the worker's row, and back with it: somebody else may have seen to that.
-            await self._worker.presence.ensure()
+            again = await self._worker.presence.ensure()
             for job_id in lost:
                 del verdicts[job_id]
-            verdicts |= await self._finish(lost)
+            verdicts |= await self._finish({job_id: rows[job_id] for job_id in lost})
         return verdicts
 
     async def of(self, jobs: list[FetchedJob]) -> set[int]:

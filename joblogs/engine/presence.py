@@ -96,11 +96,15 @@ class Presence:
         """Have the worker's state told now."""
         self._changed.set()
 
-    async def ensure(self) -> None:
-        """Register again if that is needed, or if jobs of this worker are nobody's."""
+    async def ensure(self) -> bool:
+        """Register again if that is needed, or if jobs of this worker are nobody's.
+
+        Return whether it was.
+        """
         row = await self._beat()
-        if row is None or self._are_in_hand(row):
+        if needed := row is None or self._are_in_hand(row):
             await self._register()
+        return needed
 
     async def leave(self) -> None:
         """Unregister, if that can be done now; else others see that the worker is gone."""

@@ -153,7 +153,7 @@ def test_a_job_that_a_user_aborts_before_the_stop_is_not_run_again(
 ) -> None:
     worker = start(*IN_NO_TIME, *flags)
     told = tmp_path / "told"
-    [job_id] = begin("end_when_told", path=str(told))
+    [job_id] = begin("end_when_told_and_aborted", path=str(told))
     assert Job.objects.filter(pk=job_id).abort().jobs
     worker.process.send_signal(signal.SIGTERM)
     wait_for(lambda: "Stopping jobs that have not ended in time" in worker.log)

@@ -166,6 +166,36 @@ def test_no_job_is_lost_or_run_twice_while_rows_keep_vanishing(
     assert len(jobs) == 100
 
 
+@pytest.fixture
+def vanish(transactional_db: None) -> Iterator[Callable[[], None]]:
+    """Delete the rows of all workers, and again three times right after they have registered."""
+
+    def now() -> None:
+        elsewhere("CREATE SEQUENCE vanished")
+        elsewhere(
+            "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF nextval('vanished') <= 3 THEN PERFORM joblogs_unregister_worker_v1(new.id);"
+            " END IF; RETURN NULL; END; $$"
+        )
+        elsewhere(
+            "CREATE CONSTRAINT TRIGGER vanish AFTER INSERT ON procrastinate_workers"
+            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION vanish()"
+        )
+        elsewhere("SELECT joblogs_unregister_worker_v1(id) FROM procrastinate_workers")
+
+    yield now
+    elsewhere("DROP FUNCTION vanish CASCADE")
+    elsewhere("DROP SEQUENCE vanished")
+
+
+def test_a_job_ends_once_though_its_workers_row_vanishes_again_and_again(
+    task: Register, run_worker: Run, vanish: Callable[[], None]
+) -> None:
+    job_id = task(vanish).defer()
+    run_worker(lambda: status_of(job_id) == "succeeded", update_heartbeat_interval=60)
+    assert outcomes(job_id) == [(1, "succeeded")]
+
+
 @pytest.mark.parametrize("is_idle", [True, False], ids=["idle", "in a transaction"])
 def test_a_worker_ends_its_old_session_that_has_its_lock(
     transactional_db: None, is_idle: bool, monkeypatch: pytest.MonkeyPatch

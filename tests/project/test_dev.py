@@ -41,7 +41,8 @@ class Dev:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "dev", "--port", str(self.port)],
                 cwd=checkout.folder,
-                env=environment(**more),
+                # At SIGABRT it tells where it is.
+                env=environment(PYTHONFAULTHANDLER="1", **more),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -75,8 +76,14 @@ class Dev:
         return found[0]
 
     def end(self, signal_number: int) -> int:
+        """Return the exit status, or fail with the log and with where it hangs."""
         self.process.send_signal(signal_number)
-        return self.process.wait(timeout=90)
+        try:
+            return self.process.wait(timeout=90)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            pytest.fail(f"does not end after signal {signal_number}:\n{self.log}")
 
 
 @pytest.fixture
