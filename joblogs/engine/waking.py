@@ -104,12 +104,12 @@ class Waker:
         self._sent_at = now
         return due
 
-    def _send(self, queues: list[str]) -> bool:
+    def _send(self, queues: list[str], *, level: int = logging.WARNING) -> bool:
         try:
             with connections[self.alias].cursor() as cursor:
                 cursor.execute(queries.WAKE, {"queues": queues})
         except Exception as error:  # noqa: BLE001  # told in one line, and no concern of the caller's
-            logger.warning("Workers of %s could not be woken: %s", ", ".join(queues), error)
+            logger.log(level, "Workers of %s could not be woken: %s", ", ".join(queues), error)
             return False
         return True
 
@@ -125,8 +125,9 @@ class Waker:
                 with self._condition:
                     due = self._take() if self._pending else []
                     self._sending = bool(due)
-                # Once more on a new connection; then they will look for themselves.
-                if due and not self._send(due):
+                # Its connection may have been idle, and ended. Once more on a new one; then they
+                # will look for themselves.
+                if due and not self._send(due, level=logging.DEBUG):
                     connections[self.alias].close()
                     self._send(due)
                 with self._condition:

@@ -70,8 +70,8 @@ def defer_to_two_queues() -> None:
         job("note", queue="low").defer(number=2)
 
 
-def test_the_thread_that_sends_notices_gets_a_new_connection(
-    listener: Listener,
+def test_the_thread_that_sends_notices_gets_a_new_connection_without_a_word(
+    listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     def defer_and_tell_by_the_thread(jobs: int) -> None:
         job("note", queue="low").defer(number=1)
@@ -89,6 +89,7 @@ def test_the_thread_that_sends_notices_gets_a_new_connection(
     assert len(elsewhere(of_thread, before)) == 1
     for jobs in range(2, 5):
         defer_and_tell_by_the_thread(jobs)
+    assert NOT_WOKEN not in caplog.text
 
 
 def test_a_thread_whose_notices_another_sent_goes_on_sending(listener: Listener) -> None:
