@@ -12,7 +12,7 @@ from django.db import connection
 from accounts import rights
 from accounts.conflicts import OVERTAKEN
 from accounts.models import User
-from tests.accounts.test_last_superuser import ADMIN_FORM
+from tests.accounts.ways import ADMIN_FORM
 from tests.meanwhile import logged_in, meanwhile, overtaken
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from django.db import transaction
 from accounts import rights
 from accounts.models import User
 from joblogs.models import UserLog
+from tests.accounts.ways import TO_AN_ACCOUNT, act_on_account
 from tests.meanwhile import logged_in, meanwhile
 from tests.sql import execute
 
@@ -18,39 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpResponse
-    from django.test import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ADMIN_FORM = {"is_active": "on", "is_staff": "on", "is_superuser": "on"} | {
-    "date_joined_0": "2026-01-01",
-    "date_joined_1": "12:00",
-}
-
-# What one superuser may do to another: the address, and what is posted there.
-WAYS: dict[str, tuple[str, dict[str, str]]] = {
-    "delete": ("/users/{pk}/delete/", {}),
-    "deactivate": ("/users/{pk}/edit/", {"username": "{name}"}),
-    "take the password": ("/users/{pk}/password/", {"usable_password": "false"}),
-    "delete in the admin": ("/admin/accounts/user/{pk}/delete/", {"post": "yes"}),
-    "delete by the action": (
-        "/admin/accounts/user/",
-        {"action": "delete_selected", "_selected_action": "{pk}", "post": "yes"},
-    ),
-    "demote in the admin": (
-        "/admin/accounts/user/{pk}/change/",
-        {"username": "{name}"} | ADMIN_FORM | {"is_superuser": ""},
-    ),
-    "deactivate in the admin": (
-        "/admin/accounts/user/{pk}/change/",
-        {"username": "{name}"} | ADMIN_FORM | {"is_active": ""},
-    ),
-    "take the password in the admin": (
-        "/admin/accounts/user/{pk}/password/",
-        {"usable_password": "false", "unset-password": "1"},
-    ),
-}
-PAIRS = [(way, way) for way in WAYS] + [
+PAIRS = [(way, way) for way in TO_AN_ACCOUNT] + [
     ("delete", "demote in the admin"),
     ("delete by the action", "deactivate"),
     ("delete in the admin", "take the password"),
@@ -65,14 +37,6 @@ def ada() -> User:
 @pytest.fixture
 def bob() -> User:
     return User.objects.create_superuser("bob", password="password")
-
-
-def act(client: Client, way: str, account: User) -> Any:
-    url, form = WAYS[way]
-    values = {"pk": account.pk, "name": account.username}
-    return client.post(
-        url.format(**values), {key: text.format(**values) for key, text in form.items()}
-    )
 
 
 def is_in_charge(user: User) -> bool:
@@ -99,7 +63,7 @@ def test_of_two_who_act_on_each_other_one_succeeds_and_stays(
     clients = {ada: logged_in(ada), bob: logged_in(bob)}
 
     def run(actor: User, way: str, account: User) -> None:
-        answers[actor] = act(clients[actor], way, account)
+        answers[actor] = act_on_account(clients[actor], way, account)
 
     errors = in_threads(lambda: run(ada, one, bob), lambda: run(bob, other, ada))
 
@@ -121,7 +85,7 @@ LOSSES: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("loss", [*LOSSES, "deleted"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TO_AN_ACCOUNT)
 def test_who_loses_their_rights_while_they_wait_changes_nothing(
     ada: User, bob: User, way: str, loss: str
 ) -> None:
@@ -134,7 +98,7 @@ def test_who_loses_their_rights_while_they_wait_changes_nothing(
         else:
             accounts.update(**LOSSES[loss])
 
-    answer = meanwhile(lambda: act(client, way, ada), lose, bob)
+    answer = meanwhile(lambda: act_on_account(client, way, ada), lose, bob)
     assert answer.status_code == 403
     assert rights.CHANGED_MEANWHILE in answer.content.decode().replace("&#x27;", "'")
     assert is_in_charge(ada)
@@ -147,7 +111,7 @@ def act_while_promoted(staff: Callable[..., User], way: str, account: User) -> A
     def promote() -> None:
         User.objects.filter(pk=account.pk).update(is_superuser=True)
 
-    return meanwhile(lambda: act(client, way, account), promote, account)
+    return meanwhile(lambda: act_on_account(client, way, account), promote, account)
 
 
 @pytest.mark.parametrize("way", ["delete", "deactivate", "take the password"])
@@ -160,7 +124,7 @@ def test_who_is_promoted_meanwhile_is_not_managed_any_more(
     assert is_in_charge(alice)
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if "admin" in way or "action" in way])
+@pytest.mark.parametrize("way", [way for way in TO_AN_ACCOUNT if "admin" in way or "action" in way])
 def test_who_is_promoted_meanwhile_is_safe_in_the_admin(
     staff: Callable[..., User], alice: User, way: str
 ) -> None:
@@ -168,12 +132,12 @@ def test_who_is_promoted_meanwhile_is_safe_in_the_admin(
     assert is_in_charge(alice)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TO_AN_ACCOUNT)
 def test_an_edit_brings_back_nobody_who_was_deleted_meanwhile(
     ada: User, bob: User, way: str
 ) -> None:
     client = logged_in(ada)
-    answer = meanwhile(lambda: act(client, way, bob), lambda: bob.delete(), bob)
+    answer = meanwhile(lambda: act_on_account(client, way, bob), lambda: bob.delete(), bob)
     assert answer.status_code in {302, 404}
     assert list(User.objects.all()) == [ada]
 

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts import rights
 from accounts.models import User
-from tests.accounts import test_last_superuser, test_meanwhile
+from tests.accounts.ways import TO_A_GROUP, TO_AN_ACCOUNT, act_on_account, act_on_group
 from tests.meanwhile import logged_in, meanwhile
 from tests.permissions import permission
 
@@ -44,19 +44,19 @@ def lose(request: pytest.FixtureRequest, manager: User) -> Callable[[], object]:
     return managers.permissions.clear
 
 
-@pytest.mark.parametrize("way", test_last_superuser.WAYS)
+@pytest.mark.parametrize("way", TO_AN_ACCOUNT)
 def test_an_account_stays_as_it_is(manager: User, lose: Callable[[], object], way: str) -> None:
     client, alice = logged_in(manager), User.objects.create_user("alice", password="password")
     before = User.objects.filter(pk=alice.pk).values().get()
-    answer = meanwhile(lambda: test_last_superuser.act(client, way, alice), lose, manager)
+    answer = meanwhile(lambda: act_on_account(client, way, alice), lose, manager)
     assert answer.status_code == 403
     assert User.objects.filter(pk=alice.pk).values().get() == before
 
 
-@pytest.mark.parametrize("way", test_meanwhile.WAYS)
+@pytest.mark.parametrize("way", TO_A_GROUP)
 def test_a_group_stays_as_it_is(manager: User, lose: Callable[[], object], way: str) -> None:
     client, group = logged_in(manager), Group.objects.create(name="group")
-    answer = meanwhile(lambda: test_meanwhile.act(client, way, group), lose, manager)
+    answer = meanwhile(lambda: act_on_group(client, way, group), lose, manager)
     assert answer.status_code == 403
     group.refresh_from_db()
     assert group.name == "group"

@@ -9,6 +9,7 @@ import pytest
 from accounts import rights
 from accounts.admin import UserAdmin
 from accounts.models import User
+from tests.accounts.ways import TO_A_GROUP, act_on_group
 from tests.meanwhile import logged_in, meanwhile
 from tests.permissions import permission
 
@@ -20,39 +21,30 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-WAYS = {
-    "change/": {"name": "mine"},
-    "delete/": {"post": "yes"},
-    "": {"action": "delete_selected", "post": "yes"},
-}
-
 
 @pytest.fixture
 def manager(staff: Callable[..., User]) -> User:
     return staff("auth.view_group", "auth.change_group", "auth.delete_group")
 
 
-def act(client: Client, way: str, group: Group) -> object:
-    url = f"/admin/auth/group/{group.pk}/{way}" if way else "/admin/auth/group/"
-    return client.post(url, WAYS[way] | {"_selected_action": str(group.pk)})
-
-
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TO_A_GROUP)
 def test_a_group_that_is_given_more_meanwhile_stays_as_it_is(
     manager: User, group: Group, way: str
 ) -> None:
     client, given = logged_in(manager), permission("accounts.delete_user")
-    answer = meanwhile(lambda: act(client, way, group), lambda: group.permissions.add(given), group)
+    answer = meanwhile(
+        lambda: act_on_group(client, way, group), lambda: group.permissions.add(given), group
+    )
     assert answer.status_code == 403
     group.refresh_from_db()
     assert group.name == "group"
     assert list(group.permissions.all()) == [given]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TO_A_GROUP)
 def test_who_is_deleted_meanwhile_changes_no_group(manager: User, group: Group, way: str) -> None:
     client = logged_in(manager)
-    answer = meanwhile(lambda: act(client, way, group), lambda: manager.delete(), manager)
+    answer = meanwhile(lambda: act_on_group(client, way, group), lambda: manager.delete(), manager)
     assert answer.status_code == 403
     assert rights.CHANGED_MEANWHILE in answer.content.decode()
     group.refresh_from_db()

@@ -11,7 +11,7 @@ from procrastinate.contrib.django import app
 
 from joblogs.engine.immediate import run_now
 from joblogs.models import Job, JobLog
-from joblogs.redaction import MASK, call_string, is_secret, redact
+from joblogs.redaction import MASK, call_string, is_secret, mask_secrets, redact
 from tests.sql import execute
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ def test_what_is_deeper_than_anybody_reads_is_masked_as_a_whole() -> None:
         assert MASK in masked
         assert "deep down" not in masked
         assert SECRET not in masked
+
+
+def test_a_secret_as_deep_as_anybody_reads_is_masked_in_texts() -> None:
+    assert mask_secrets(f"no entry for {SECRET}", nested(40)) == f"no entry for {MASK}"
 
 
 def test_a_call_is_told_without_secrets() -> None:

@@ -54,8 +54,8 @@ def test_every_form_can_be_sent_as_it_is_shown(targets: list[Target]) -> None:
 def test_bad_values_in_all_fields_are_understood_or_refused(
     targets: list[Target], part: int, longer: bool
 ) -> None:
-    # The next value in the next field. With a step of three each field is sent a third of the
-    # values, with one of twelve the values are still sent to a field of each kind.
+    # The next value in the next field: each field is sent a third of the values in the long form,
+    # a twelfth in the gate.
     step = 3 if longer else 12
     assert_none(
         complaints(
