@@ -10,7 +10,7 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from django.db import connection
 
@@ -31,7 +31,7 @@ def database_url() -> str:
         for name in ("host", "port", "user", "password")
         if name in parameters
     }
-    return f"postgresql:///{parameters['dbname']}?{urlencode(query)}"
+    return f"postgresql:///{parameters['dbname']}?{urlencode(query, quote_via=quote)}"
 
 
 def run_forked(

@@ -18,6 +18,7 @@ from procrastinate.contrib.django import app
 from procrastinate.exceptions import JobAborted
 
 from joblogs.engine.batch import BatchJob, batch_task, transactional
+from joblogs.engine.draining import LAST_WORDS
 from tests.engine_processes.gate import pass_through
 from tests.engine_processes.tasks import write
 from tests.waiting import wait_for
@@ -49,6 +50,15 @@ async def sleep_and_not_be_cancelled(context: JobContext, number: int) -> None:
         except asyncio.CancelledError:
             continue
     await sync_to_async(write)(number)
+
+
+@app.task
+async def sleep_and_tidy_up(number: int) -> None:
+    try:
+        await asyncio.sleep(HOUR)
+    finally:
+        await asyncio.sleep(LAST_WORDS / 2)
+        await sync_to_async(write)(number)
 
 
 @app.task(pass_context=True)

@@ -114,6 +114,18 @@ def test_a_job_not_ended_in_time_is_given_back_and_runs_again(
     assert effects() == [1]
 
 
+def test_a_coroutine_that_is_stopped_has_a_moment_to_tidy_up(
+    start: Callable[..., Process],
+) -> None:
+    worker = start(*IN_NO_TIME)
+    [job_id] = begin("sleep_and_tidy_up", number=1)
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(SOON) == 0
+    assert effects() == [1]
+    assert outcomes(job_id) == [(1, "aborted")]
+    assert statuses(job_id) == ["todo"]
+
+
 def test_all_jobs_of_a_worker_are_given_back_together(start: Callable[..., Process]) -> None:
     worker = start(*IN_NO_TIME, "-c", "4")
     job_ids = begin("sleep", "sleep_in_a_thread", "sleep_in_a_transaction", number=1)

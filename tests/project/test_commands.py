@@ -66,6 +66,15 @@ def test_a_database_that_somebody_dropped_comes_back_empty(running: Checkout) ->
     assert running.manage("shell", "-v0", "-c", code).stdout == "[]\n"
 
 
+def test_postgres_start_brings_back_a_dropped_database(running: Checkout) -> None:
+    in_postgres = ("dbshell", "--", "-d", "postgres", "-Atc")
+    running.manage(*in_postgres, "DROP DATABASE joblogs")
+    names = "SELECT datname FROM pg_database WHERE datname = 'joblogs'"
+    assert running.manage(*in_postgres, names).stdout == ""
+    assert running.manage("postgres", "start").returncode == 0
+    assert running.manage(*in_postgres, names).stdout == "joblogs\n"
+
+
 def test_postgres_starts_stops_and_tells_which_of_both(stopped: Checkout) -> None:
     status = stopped.manage("postgres", "status")
     assert (status.returncode, status.stdout) == (3, "The embedded PostgreSQL is not running.\n")
