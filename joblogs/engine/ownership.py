@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# How often in a row a job has to be somebody else's while the worker's row is as it should be: it
+# may be deleted between one look and the next.
+LOOKS = 3
+
 
 class Ownership:
     """A worker's hold on its jobs, which also lasts when somebody deletes the worker's row."""
@@ -28,13 +32,13 @@ class Ownership:
     async def end(self, rows: Mapping[int, JSONDict]) -> dict[int, str]:
         """End attempts, as JobManager.finish_attempts does."""
         verdicts = await self._finish(rows)
-        again = True
-        while again and (lost := [each for each in verdicts if verdicts[each] == "not owned"]):
+        looks = 0
+        while looks < LOOKS and (lost := [job for job in verdicts if verdicts[job] == "not owned"]):
             # Perhaps with the worker's row, and back with it: somebody else may have seen to that.
-            again = await self._worker.presence.ensure()
-            for job_id in lost:
-                del verdicts[job_id]
-            verdicts |= await self._finish({job_id: rows[job_id] for job_id in lost})
+            looks = 0 if await self._worker.presence.ensure() else looks + 1
+            for job in lost:
+                del verdicts[job]
+            verdicts |= await self._finish({job: rows[job] for job in lost})
         return verdicts
 
     async def of(self, jobs: list[FetchedJob]) -> set[int]:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # give jobs back, two for a goodbye, and a slow machine.
 SOON = 15.0
 OFTEN = ("--heartbeat-interval", "0.2")
-IN_NO_TIME = ("--shutdown-graceful-timeout", "0.2")
+IN_NO_TIME = ("--shutdown-graceful-timeout", "0.2", *OFTEN)
 
 
 def slow_job(task: str) -> JobDeferrer:
@@ -43,9 +43,9 @@ def slow_job(task: str) -> JobDeferrer:
 
 
 def begin(*tasks: str, **arguments: Any) -> list[int]:
-    """Defer a job of each task, and return their ids when all of them run."""
+    """Defer a job of each task, and return their ids when a worker tells that it runs them."""
     job_ids = [slow_job(task).defer(**arguments) for task in tasks]
-    wait_for(lambda: statuses(*job_ids) == ["doing"] * len(job_ids))
+    wait_for(lambda: list(JobWorker.objects.values_list("running", flat=True)) == [len(tasks)])
     return job_ids
 
 
@@ -194,7 +194,7 @@ def test_jobs_that_wait_to_run_one_by_one_are_given_back(
 
 
 def test_a_second_request_ends_the_worker_at_once(start: Callable[..., Process]) -> None:
-    worker = start("--shutdown-graceful-timeout", "600")
+    worker = start("--shutdown-graceful-timeout", "600", *OFTEN)
     [job_id] = begin("sleep_in_a_thread", number=1)
     worker.process.send_signal(signal.SIGTERM)
     wait_for_states("draining")

@@ -137,7 +137,7 @@ def test_a_benchmark_measures_both_sides_and_leaves_nothing(
 
 def test_ctrl_c_leaves_no_database(benchmark: Callable[..., Process]) -> None:
     process = benchmark("backlog", "--jobs=1000")
-    wait_for(lambda: len(databases()) == 4 or process.has_ended)
+    wait_for(lambda: len(databases()) == 4 or process.has_ended, seconds=180)
     process.process.send_signal(signal.SIGINT)
     wait_for(lambda: process.has_ended)
     assert process.stop() == 130, process.log
