@@ -65,14 +65,17 @@ def assert_it_was_poison(job_id: int, workers: list[Process], *, deaths: int) ->
     assert pids == [each.process.pid for each in workers[:-1]]
 
 
-@pytest.mark.parametrize("deaths", [2, 3])
+# With more slots than one, a job of the batch may run beside the deadly one when that kills again.
+@pytest.mark.parametrize(("deaths", "slots"), [(2, 1), (3, 4)])
 def test_the_batch_of_a_deadly_job_is_done_and_the_job_fails(
-    keep_working: KeepWorking, deaths: int
+    keep_working: KeepWorking, deaths: int, slots: int
 ) -> None:
     with transaction.atomic():
         poison = deadly_job("note_together_or_die").defer(number=DEADLY)
         mates = [deadly_job("note_together_or_die").defer(number=n) for n in range(1, 5)]
-    workers = keep_working(lambda: have_ended(poison, *mates), "-c", "4", MOST_DEATHS=str(deaths))
+    workers = keep_working(
+        lambda: have_ended(poison, *mates), "-c", str(slots), MOST_DEATHS=str(deaths)
+    )
     assert_it_was_poison(poison, workers, deaths=deaths)
     # Nothing of the work of those that died is left.
     assert effects() == [1, 2, 3, 4]
