@@ -52,7 +52,7 @@ class PgBouncer:
     def _settings(self) -> str:
         parameters = connection.get_connection_params()
         server = " ".join(
-            f"{name}={parameters[name]}"
+            f"{name}='{parameters[name]}'"
             for name in ("host", "port", "user", "password", "dbname")
             if parameters.get(name)
         )
