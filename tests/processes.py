@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def database_url() -> str:
-    """Return the DATABASE_URL with which another process uses the tests' database."""
-    parameters = connection.get_connection_params()
+def database_url(**instead: object) -> str:
+    """Return the DATABASE_URL with which another process uses the tests' database.
+
+    `instead` are parameters that differ: database_url(host="127.0.0.1", port=6432).
+    """
+    parameters = connection.get_connection_params() | instead
     query: dict[str, object] = {
         name: parameters[name]
         for name in ("host", "port", "user", "password")

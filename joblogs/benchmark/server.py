@@ -67,7 +67,7 @@ class Server:
 
     def url(self, database: str) -> str:
         """Return the DATABASE_URL with which another process uses one of its databases."""
-        return f"postgresql:///{quote(database)}?{urlencode(self.parameters)}"
+        return f"postgresql:///{quote(database)}?{urlencode(self.parameters, quote_via=quote)}"
 
     def connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
         """Connect; each statement commits by itself."""

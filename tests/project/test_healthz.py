@@ -10,7 +10,6 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from django.db import connection
 
 from tests.processes import WebServer, database_url
 from tests.proxies import FreezingProxy
@@ -98,8 +97,7 @@ def proxy(db: None) -> Iterator[FreezingProxy]:
 
 
 def url_through(proxy: FreezingProxy) -> str:
-    name = connection.get_connection_params()["dbname"]
-    return f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}"
+    return database_url(host="127.0.0.1", port=proxy.port)
 
 
 @pytest.mark.django_db(transaction=True)
