@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,30 +21,38 @@ NAME = "postgres.test"
 AWAY = "PostgreSQL cannot be used: "
 
 
+class Name:
+    """A server's name, which can become unknown."""
+
+    def __init__(self) -> None:
+        self.is_known = True
+        self.asked_in_vain = 0
+
+
 @pytest.fixture
-def is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Lead connections to a name of the server, which is known while this is set."""
-    is_known = threading.Event()
-    is_known.set()
+def name(monkeypatch: pytest.MonkeyPatch) -> Iterator[Name]:
+    """Lead connections to a name of the server."""
+    name = Name()
     look_up = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
         if host != NAME:
             return look_up(host, *args, **kwargs)
-        if not is_known.is_set():
+        if not name.is_known:
+            name.asked_in_vain += 1
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return look_up("127.0.0.1", *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with led_through(Proxy, monkeypatch, host=NAME):
-        yield is_known
+        yield name
 
 
 def test_a_worker_goes_on_when_its_servers_name_is_known(
     task: Callable[..., Any],
     run_worker: Callable[..., None],
     warnings: Callable[[], list[str]],
-    is_known: threading.Event,
+    name: Name,
 ) -> None:
     working = task(lambda: None)
     jobs = [working.defer()]
@@ -60,11 +67,13 @@ def test_a_worker_goes_on_when_its_servers_name_is_known(
 
     def until() -> bool:
         wait_for(lambda: outcomes(jobs[0]))
-        is_known.clear()
+        name.is_known = False
         wait_for(is_away)
         jobs.append(working.defer())
+        before = name.asked_in_vain
+        wait_for(lambda: name.asked_in_vain > before)
         assert outcomes(jobs[1]) == []
-        is_known.set()
+        name.is_known = True
         return bool(wait_for(lambda: outcomes(jobs[1])))
 
     run_worker(until, update_heartbeat_interval=0.1)
