@@ -121,13 +121,10 @@ class Waker:
 
     def _run(self) -> None:
         try:
-            while self._wait():
-                with self._condition:
-                    due = self._take() if self._pending else []
-                    self._sending = bool(due)
+            while due := self._wait_and_take():
                 # Its connection may have been idle, and ended. Once more on a new one; then they
                 # will look for themselves.
-                if due and not self._send(due, level=logging.DEBUG):
+                if not self._send(due, level=logging.DEBUG):
                     connections[self.alias].close()
                     self._send(due)
                 with self._condition:
@@ -136,13 +133,16 @@ class Waker:
         finally:
             connections[self.alias].close()
 
-    def _wait(self) -> bool:
-        """Wait until something is to be sent; tell when there has been nothing for a while."""
-        with self._condition:
-            if not self._condition.wait_for(lambda: self._pending, timeout=IDLE):
-                self._thread = None
-                return False
-            wait = self._sent_at + self._distance - time.monotonic()
-        if wait > 0:
+    def _wait_and_take(self) -> list[str]:
+        """Return the queues to wake once they are due; none when nothing came for a while."""
+        while True:
+            with self._condition:
+                if not self._condition.wait_for(lambda: self._pending, timeout=IDLE):
+                    self._thread = None
+                    return []
+                wait = self._sent_at + self._distance - time.monotonic()
+                if wait <= 0:
+                    self._sending = True
+                    return self._take()
+            # Meanwhile a caller may send them.
             time.sleep(wait)
-        return True

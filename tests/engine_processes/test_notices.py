@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -12,6 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
+from joblogs.engine import waking
 from joblogs.engine.waking import LONGEST
 from tests.engine_processes.jobs import FOLDER, job
 from tests.engine_processes.listener import ANY
@@ -130,8 +132,14 @@ def test_the_commit_of_the_jobs_own_database_counts(listener: Listener, tmp_path
 
 @pytest.mark.parametrize("threads", [1, 10])
 def test_a_burst_costs_few_notices_and_the_first_is_instant(
-    listener: Listener, in_threads: Callable[..., list[BaseException | None]], threads: int
+    listener: Listener,
+    in_threads: Callable[..., list[BaseException | None]],
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
 ) -> None:
+    # So long that a busy machine makes no pause in it, after which a new burst would begin.
+    longest = 50 * LONGEST
+    monkeypatch.setattr(waking, "LONGEST", longest)
     commits: list[float] = []
 
     def burst() -> None:
@@ -143,12 +151,37 @@ def test_a_burst_costs_few_notices_and_the_first_is_instant(
     assert in_threads(*[burst] * threads) == [None] * threads
     # Who is woken last finds all there is, and soon.
     last = listener.wait_for("default", jobs=500)
-    assert last.heard_at < max(commits) + SOON
+    assert last.heard_at < max(commits) + longest + SOON
 
     notices = [notice for notice in listener.heard() if notice.queue == "default"]
     assert notices[0].heard_at < max(commits)
     # The first few come closer to each other.
-    assert len(notices) <= (max(commits) - started) / LONGEST + 10
+    assert len(notices) <= (max(commits) - started) / longest + 10
+
+
+def test_a_notice_that_waits_keeps_its_distance_from_one_that_goes_out_meanwhile(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distance = 0.5
+    monkeypatch.setattr(waking, "SHORTEST", distance)
+    monkeypatch.setattr(waking, "LONGEST", distance)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        waits.append(seconds)
+        if len(waits) == 1:
+            # The first goes out at once, with the one that waits; the second has to wait again.
+            job("note").defer(number=3)
+            job("note", queue="low").defer(number=4)
+
+    monkeypatch.setattr(waking, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    job("note").defer(number=1)
+    job("note").defer(number=2)
+
+    last = listener.wait_for("low", jobs=4)
+    _, before = [notice for notice in listener.heard() if notice.queue == "default"]
+    assert last.heard_at - before.heard_at > distance / 2
 
 
 def test_single_jobs_with_pauses_are_each_told_at_once(listener: Listener) -> None:
