@@ -50,18 +50,18 @@ def test_a_user_is_created_and_the_log_appears_without_reloading(
     assert_fits(page)
     page.get_by_role("button", name=re.compile("Create|Save")).click()
 
-    expect(page.get_by_role("heading", name="alice")).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("Waiting for a worker")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="alice")).to_be_visible()
+    expect(page.get_by_text("Waiting for a worker")).to_be_visible()
     page.evaluate("window.stillTheSamePage = true")
     start_worker()
-    expect(page.get_by_text(re.compile(r"Logged .+ after creation"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile(r"Logged .+ after creation"))).to_be_visible()
     assert page.evaluate("window.stillTheSamePage")
     assert page.locator("#user-logs").get_attribute("hx-get") is None
     assert_fits(page)
 
     page.get_by_role("link", name="All logs of this user").click()
-    expect(page.get_by_role("heading", name="Logs")).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("link", name="alice")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Logs")).to_be_visible()
+    expect(page.get_by_role("link", name="alice")).to_be_visible()
     assert_fits(page)
 
 
@@ -74,6 +74,6 @@ def test_the_keyboard_skips_to_the_content(
     page.keyboard.press("Tab")
     focused = page.locator(":focus")
     expect(focused).to_have_text(re.compile("skip", re.IGNORECASE))
-    expect(focused).to_be_visible(timeout=60_000)
+    expect(focused).to_be_visible()
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("#content$"))

@@ -110,13 +110,15 @@ def end_when_told(context: JobContext, path: str) -> None:
     with told.with_suffix(".runs").open("a") as runs:
         runs.write(f"attempt {context.job.attempts + 1}\n")
     wait_for(told.exists)
+    if context.should_abort():
+        raise JobAborted
 
 
 @app.task(pass_context=True)
-def end_when_told_and_aborted(context: JobContext, path: str) -> None:
-    """End when there is a file at this path and the worker knows that the job is to end."""
-    wait_for(Path(path).exists)
+def end_when_aborted(context: JobContext, path: str) -> None:
+    """End when the worker knows that the job is to end, and leave a file at this path."""
     wait_for(context.should_abort)
+    Path(path).touch()
     raise JobAborted
 
 

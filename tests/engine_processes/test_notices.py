@@ -14,14 +14,14 @@ from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from joblogs.engine import waking
-from joblogs.engine.waking import LONGEST
+from joblogs.engine.waking import LONGEST, SHORTEST, waker
 from tests.engine_processes.jobs import FOLDER, job
 from tests.engine_processes.listener import ANY
 from tests.processes import Process, database_url
 from tests.sql import execute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from procrastinate.types import JSONDict
@@ -130,8 +130,18 @@ def test_the_commit_of_the_jobs_own_database_counts(listener: Listener, tmp_path
     listener.wait_for("low", jobs=1)
 
 
+@pytest.fixture
+def new_waker() -> Iterator[None]:
+    """One that has sent nothing yet, and that no other test gets."""
+    waker.cache_clear()
+    yield
+    waker("default").flush()
+    waker.cache_clear()
+
+
+@pytest.mark.usefixtures("new_waker")
 @pytest.mark.parametrize("threads", [1, 10])
-def test_a_burst_costs_few_notices_and_the_first_is_instant(
+def test_a_burst_costs_few_notices(
     listener: Listener,
     in_threads: Callable[..., list[BaseException | None]],
     monkeypatch: pytest.MonkeyPatch,
@@ -159,42 +169,55 @@ def test_a_burst_costs_few_notices_and_the_first_is_instant(
     assert len(notices) <= (max(commits) - started) / longest + 10
 
 
-def test_a_notice_that_waits_keeps_its_distance_from_one_that_goes_out_meanwhile(
+@pytest.mark.usefixtures("new_waker")
+def test_a_notice_keeps_its_distance_from_one_sent_meanwhile(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    distance = 0.5
-    monkeypatch.setattr(waking, "SHORTEST", distance)
-    monkeypatch.setattr(waking, "LONGEST", distance)
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
-        time.sleep(seconds)
         waits.append(seconds)
         if len(waits) == 1:
             # The first goes out at once, with the one that waits; the second has to wait again.
             job("note").defer(number=3)
             job("note", queue="low").defer(number=4)
 
-    monkeypatch.setattr(waking, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    # A clock on which time passes only while the thread waits.
+    clock = SimpleNamespace(monotonic=lambda: sum(waits), sleep=sleep)
+    monkeypatch.setattr(waking, "time", clock)
     job("note").defer(number=1)
     job("note").defer(number=2)
 
-    last = listener.wait_for("low", jobs=4)
-    _, before = [notice for notice in listener.heard() if notice.queue == "default"]
-    assert last.heard_at - before.heard_at > distance / 2
+    listener.wait_for("low", jobs=4)
+    assert waits == [SHORTEST, 2 * SHORTEST]
+    assert [notice.queue for notice in listener.heard() if notice.queue != ANY] == [
+        "default",
+        "default",
+        "low",
+    ]
 
 
-def test_single_jobs_with_pauses_are_each_told_at_once(listener: Listener) -> None:
-    for number in range(5):
-        job("note").defer(number=number)
-        committed = time.monotonic()
-        assert listener.wait_for("default", jobs=number + 1).heard_at < committed + SOON
-        time.sleep(2 * LONGEST)  # a pause is what this is about
+@pytest.mark.usefixtures("new_waker")
+def test_single_jobs_are_told_before_defer_returns() -> None:
+    with psycopg.connect(database_url(), autocommit=True) as connection:
+        connection.execute('LISTEN "procrastinate_queue_v1#default"')
+        for number in range(5):
+            job("note").defer(number=number)
+            connection.execute("SELECT 1")
+            assert len(list(connection.notifies(timeout=0))) == 1
+            time.sleep(2 * LONGEST)  # a pause is what this is about
 
 
 def test_the_last_commit_of_any_burst_is_told_soon(
-    listener: Listener,
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(seconds)
+
+    monkeypatch.setattr(waking, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
     jobs = 0
     for milliseconds in [each / 10 for each in range(0, 50, 2)]:
         for _ in range(4):
@@ -203,6 +226,7 @@ def test_the_last_commit_of_any_burst_is_told_soon(
             time.sleep(milliseconds / 1_000)  # the distance of the commits is what this is about
         committed = time.monotonic()
         assert listener.wait_for("default", jobs=jobs).heard_at < committed + SOON
+    assert max(waits) <= LONGEST
 
 
 def test_sql_of_ones_own_wakes_workers_as_ever_even_next_to_ours(listener: Listener) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def oldest(*queues: str) -> dict[str, tuple[int, float]]:
     return {queue: (job_id, waited) for queue, job_id, waited in rows}
 
 
-def about(seconds: int) -> Any:
+def about(seconds: float) -> Any:
     """Leave slow machines some time."""
     return pytest.approx(seconds, abs=20)
 
@@ -150,6 +151,7 @@ def test_the_cost_does_not_grow_with_the_jobs(
     waiting: MakeWaiting, make_job: Callable[..., Job]
 ) -> None:
     make_job("doing", lock="account 1")
+    began = time.monotonic()
     first = waiting(60)
     for queue, lock, wait in [
         ("mail", None, None),
@@ -162,7 +164,5 @@ def test_the_cost_does_not_grow_with_the_jobs(
     [[[told]]] = execute(explain, None)
     plan = (json.loads(told) if isinstance(told, str) else told)["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < FEW_PAGES
-    # Making so many takes a slow machine longer than `about` allows.
-    [(queue, (job_id, age))] = oldest().items()
-    assert (queue, job_id) == ("mail", first)
-    assert age >= 60
+    # Making so many may take longer than `about` allows.
+    assert oldest() == {"mail": (first, about(60 + time.monotonic() - began))}

@@ -155,7 +155,7 @@ def test_ctrl_c_reaches_each_worker_once_and_jobs_are_finished(
 def test_a_second_signal_is_handed_on_and_jobs_are_given_back(
     start_fleet: Callable[..., FleetProcess],
 ) -> None:
-    fleet = start_fleet()
+    fleet = start_fleet("--shutdown-graceful-timeout", "600")
     with unfinished_jobs():
         user = create_user_in_work("alice")
         # That of a terminal that was closed.
