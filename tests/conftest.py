@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -21,7 +22,7 @@ from procrastinate.contrib.django import app
 from accounts.models import User
 from tests.emptying import empty_written_tables
 from tests.forking import mother
-from tests.permissions import permission
+from tests.permissions import permissions
 from tests.ports import free_port
 from tests.processes import WebServer, WorkerProcess, database_url
 from tests.servers import server_not_for_keeps
@@ -68,6 +69,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if all(file.is_file() for file in files) or "DATABASE_URL" in os.environ:
         return 0
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from going through all that was imported, again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -123,10 +131,9 @@ def _quick_flush() -> Iterator[None]:
 def staff(db: None) -> Callable[..., User]:
     """Make a staff member who has just these permissions: staff("accounts.view_user", ...)."""
 
-    def make(*permissions: str, username: str = "staff") -> User:
+    def make(*names: str, username: str = "staff") -> User:
         user = User.objects.create_user(username, password="password", is_staff=True)
-        for name in permissions:
-            user.user_permissions.add(permission(name))
+        user.user_permissions.add(*permissions(*names))
         return user
 
     return make

@@ -9,3 +9,10 @@ def permission(name: str) -> Permission:
     """Return one: permission("accounts.view_user")."""
     app_label, codename = name.split(".")
     return Permission.objects.get(content_type__app_label=app_label, codename=codename)
+
+
+def permissions(*names: str) -> list[Permission]:
+    """Return many, in one query."""
+    every = Permission.objects.select_related("content_type")
+    known = {f"{each.content_type.app_label}.{each.codename}": each for each in every}
+    return [known[name] for name in names]
