@@ -7,8 +7,8 @@ from django.contrib.auth.models import Permission
 
 def permission(name: str) -> Permission:
     """Return one: permission("accounts.view_user")."""
-    app_label, codename = name.split(".")
-    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
+    [found] = permissions(name)
+    return found
 
 
 def permissions(*names: str) -> list[Permission]:
