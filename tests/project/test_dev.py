@@ -98,6 +98,8 @@ def start_dev(checkout: Checkout, tmp_path: Path) -> Iterator[Callable[..., Dev]
     assert checkout.server.stop_if_unused()
     yield start
     for dev in started:
+        # For the report, should the test have failed.
+        print(dev.log)
         if dev.process.poll() is None:
             dev.end(signal.SIGINT)
         discard(dev.checkout.server)
@@ -112,6 +114,15 @@ def dev(start_dev: Callable[..., Dev]) -> Dev:
     dev = start_dev()
     dev.wait_until_ready()
     return dev
+
+
+@pytest.fixture
+def errors(checkout: Checkout) -> Iterator[Path]:
+    """A file of the code to change, which is as it was for the next test."""
+    file = checkout.folder / "project" / "errors.py"
+    before = file.read_text()
+    yield file
+    file.write_text(before)
 
 
 def test_the_first_start_makes_an_admin_and_ctrl_c_ends_all(
@@ -211,9 +222,8 @@ def test_two_at_once_prepare_the_database_one_after_the_other(
     assert [dev.end(signal.SIGINT) for dev in both] == [0, 0]
 
 
-def test_a_change_of_code_starts_both_again(dev: Dev) -> None:
+def test_a_change_of_code_starts_both_again(dev: Dev, errors: Path) -> None:
     before = {dev.pid_of("uvicorn"), dev.pid_of("procrastinate worker")}
-    errors = dev.checkout.folder / "project" / "errors.py"
     errors.write_text(errors.read_text() + "\n")
     wait_for(lambda: re.search(r"web +\| errors.py changed", dev.log))
     wait_for(lambda: re.search(r"worker +\| errors.py changed", dev.log))
@@ -221,8 +231,7 @@ def test_a_change_of_code_starts_both_again(dev: Dev) -> None:
     assert before.isdisjoint({dev.pid_of("uvicorn"), dev.pid_of("procrastinate worker")})
 
 
-def test_a_slip_in_the_code_waits_for_its_correction(dev: Dev) -> None:
-    errors = dev.checkout.folder / "project" / "errors.py"
+def test_a_slip_in_the_code_waits_for_its_correction(dev: Dev, errors: Path) -> None:
     right = errors.read_text()
     errors.write_text("a slip in the code")
     wait_for(lambda: re.search(r"web +\| stopped with status 1, waiting for the next", dev.log))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -18,9 +17,7 @@ from project.postgres.account import Account, account_for
 from project.postgres.embedded import EmbeddedPostgres
 from project.postgres.errors import DatabaseUnreachable
 from project.postgres.log import ServerLog
-from project.reloader import Reloader, _exists
 from tests.requirements import needs_root
-from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,13 +94,6 @@ def test_programs_of_somebody_else_are_not_used(tmp_path: Path) -> None:
         binaries.copy_installation(binaries.find_installation(), target)
 
 
-def test_one_that_was_killed_and_not_waited_for_counts_as_gone() -> None:
-    with subprocess.Popen(["true"]) as process:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert not _exists(process.pid)
-    assert _exists(os.getpid())
-
-
 @needs_root
 def test_a_folder_that_runs_no_programs_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -133,15 +123,3 @@ def test_dev_without_its_packages_names_them(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(dev, "find_spec", lambda _: None)
     with pytest.raises(CommandError, match="honcho, watchfiles"):
         call_command("dev")
-
-
-def test_a_command_that_does_not_stop_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("project.reloader.PATIENCE", 0.1)
-    ready = tmp_path / "ready"
-    deaf = "trap '' TERM; : > \"$0\"; while :; do sleep 0.1; done"
-    reloader = Reloader(["/bin/sh", "-c", deaf, str(ready)], os.getpid())
-    reloader.start()
-    wait_for(ready.exists)
-    assert reloader.stop() == 128 + signal.SIGKILL
