@@ -215,6 +215,19 @@ def test_a_worker_that_cannot_handle_notices_works_and_stops(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_worker_defers_periodic_tasks_at_their_times_and_does_them(
+    task: Callable[..., Any], run_worker: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.periodic_defaults, "max_delay", 60)
+    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
+    done: list[int] = []
+    every_second = task(lambda timestamp: done.append(timestamp))
+    app.periodic(cron="* * * * * *")(every_second)
+    run_worker(lambda: len(done) >= 3)
+    assert done == [done[0] + number for number in range(len(done))]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_worker_without_periodic_tasks_takes_jobs(
     task: Callable[..., Any], run_worker: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,7 +243,7 @@ def test_a_batch_has_the_time_for_each_call(
 def test_the_end_of_a_job_is_given_all_the_time_it_needs(
     task: Callable[..., Any], batch: Callable[..., Any], run_jobs: Callable[..., None], kind: str
 ) -> None:
-    seconds = 0.2
+    seconds = 1.0
 
     def hold_up_the_end(job_id: int) -> None:
         with psycopg.connect(database_url()) as other:
@@ -251,7 +251,7 @@ def test_the_end_of_a_job_is_given_all_the_time_it_needs(
             held.set()
             waits = (
                 "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                " AND now() - query_start > %s * interval '3 s'"
+                " AND now() - query_start > %s * interval '1.5 s'"
             )
             wait_for(lambda: elsewhere(waits, seconds))
 
