@@ -251,7 +251,7 @@ def test_the_end_of_a_job_is_given_all_the_time_it_needs(
             held.set()
             waits = (
                 "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                " AND now() - query_start > %s * interval '1.5 s'"
+                " AND now() - query_start > %s * interval '3 s'"
             )
             wait_for(lambda: elsewhere(waits, seconds))
 
