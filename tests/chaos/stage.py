@@ -31,6 +31,8 @@ COMMANDS = {
 #: Seconds after which PostgreSQL ends the sessions of a worker that gives no sign of life, as it is
 #: asked to by `joblogs.engine.sessions`; stock leaves it at the hours of the operating system.
 KEEPALIVES = {"joblogs": 11.0, "stock": None}
+#: What a worker says that ends for that reason; see "Never gives up" in docs/engine.md.
+NO_DATABASE = "Error: Cannot reach PostgreSQL"
 REGISTERED = "SELECT count(*) FROM procrastinate_workers"
 # Seconds that a worker may take to stop: what it grants its jobs, and a little more.
 UNTIL_STOPPED = 35.0
@@ -126,8 +128,16 @@ class Stage:
         port = self._proxy.port if self._proxy else None
         return self.run(f"worker-{place}", *COMMANDS[self.side], port=port)
 
+    def restart_those_without_database(self) -> None:
+        """Start those again that found no database at their start, as service managers do."""
+        for place, worker in enumerate(self.workers):
+            if worker.has_ended and worker.log.startswith(NO_DATABASE):
+                self.say(f"worker {place} found no database, and is started again")
+                self.workers[place] = self.start_worker(place)
+
     def kill_worker(self, place: int) -> None:
         """Kill a worker from one moment to the next, and start another one in its place."""
+        self.restart_those_without_database()
         victim = self.workers[place]
         self.deserters += victim.has_ended
         victim.process.kill()
@@ -153,13 +163,17 @@ class Stage:
         assert self._producer.process.wait(timeout=90) == 0, self._producer.log
 
     def has_workers(self) -> bool:
+        self.restart_those_without_database()
         return not all(worker.has_ended for worker in self.workers)
 
     def wait_until_all_have_started(self) -> None:
         """Wait for those, too, that have just taken the place of others."""
-        wait_for(
-            lambda: all("Starting worker" in each.log or each.has_ended for each in self.workers)
-        )
+
+        def all_have() -> bool:
+            self.restart_those_without_database()
+            return all("Starting worker" in each.log or each.has_ended for each in self.workers)
+
+        wait_for(all_have)
 
     def stop(self, *workers: Process) -> list[int]:
         """Ask workers to stop; return the exit statuses of those that were there."""

@@ -12,10 +12,13 @@ import pytest
 from tests.chaos.play import Outcome, Pace, Verdict, verdict_of
 from tests.chaos.proxy import Proxy
 from tests.chaos.scenarios import mix
+from tests.chaos.server import FAST
+from tests.chaos.stage import Stage
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.chaos.server import PostgresServer
 
@@ -92,6 +95,25 @@ def test_all_is_well_where_nothing_is_wrong() -> None:
 )
 def test_workers_that_are_gone_or_slow_are_seen(bad: Outcome, fault: str) -> None:
     assert bad.faults == [fault]
+
+
+def test_a_worker_that_ended_counts_unless_it_found_no_database_at_its_start(
+    server: PostgresServer, logs: Path
+) -> None:
+    with Stage(server, "joblogs", NAME, folder=logs, chance=random.Random()) as stage:  # noqa: S311  # troubles, no secrets
+        server.stop(FAST)
+        stage.kill_worker(0)
+        unlucky, other = stage.workers
+        wait_for(lambda: unlucky.has_ended)
+        server.start()
+        stage.wait_until_all_have_started()
+        assert stage.workers[0] is not unlucky
+        assert not stage.workers[0].has_ended
+
+        other.process.kill()
+        wait_for(lambda: other.has_ended)
+        assert stage.stop(*stage.workers) == [0]
+        assert stage.deserters == 1
 
 
 def test_a_producer_that_is_slowed_down_is_no_fault_of_the_workers() -> None:
