@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from joblogs.models import JobWorker
+from django.db import transaction
+
+from joblogs.models import Job, JobWorker, Worker
 from tests.sql import execute
 
 if TYPE_CHECKING:
@@ -51,6 +53,17 @@ def add_worker(
             seen_at=seen_at,
         )
     return int(pk)
+
+
+def unregister(worker: int) -> datetime:
+    """Delete a worker's row, as nobody should, so that its jobs are nobody's; return when."""
+    # In one transaction: a worker that lives registers again with its next heartbeat.
+    with transaction.atomic():
+        [(at,)] = execute("SELECT clock_timestamp() FROM joblogs_unregister_worker_v1(%s)", worker)
+        assert not Worker.objects.filter(pk=worker).exists()
+        assert not Job.objects.filter(worker=worker).exists()
+    moment: datetime = at
+    return moment
 
 
 def give_to_a_worker(*job_ids: int, last_heartbeat: datetime | None = None) -> int:

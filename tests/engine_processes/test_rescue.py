@@ -18,7 +18,7 @@ from tests.engine_processes.sessions import count_listening, no_connections
 from tests.jobs import outcomes
 from tests.sql import execute
 from tests.waiting import wait_for
-from tests.workers import RESCUES_SOON, give_to_a_worker
+from tests.workers import RESCUES_SOON, give_to_a_worker, unregister
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,10 +161,8 @@ def test_jobs_of_nobody_are_rescued_unless_their_worker_is_back(
     gate.wait_for_visitors()
     start(*SOON)
     see_a_rescue()
-    [(at,)] = execute(
-        "SELECT clock_timestamp() FROM joblogs_unregister_worker_v1(%s)", registration_of(worker).pk
-    )
-    assert Job.objects.get(pk=its_job).worker_id is None
+    assert Job.objects.get(pk=its_job).worker_id == registration_of(worker).pk
+    at = unregister(registration_of(worker).pk)
     see_a_rescue()
     if how_often == SOON:
         see_that_it_ends_once(gate, its_job)

@@ -15,7 +15,7 @@ from joblogs.models import Job, JobLog, JobQueue, Worker
 from tests.jobs import outcomes, statuses
 from tests.sql import elsewhere
 from tests.waiting import wait_for
-from tests.workers import SOON, give_to_a_worker
+from tests.workers import SOON, give_to_a_worker, unregister
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,15 +30,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 # Of a worker that learns what became of its row from what it does with its jobs.
 SELDOM = {"update_heartbeat_interval": 600.0}
-
-
-def unregister() -> int:
-    """Delete the only worker's row, as nobody should; return its id."""
-    [(worker,)] = elsewhere(
-        "SELECT id FROM procrastinate_workers, joblogs_unregister_worker_v1(id)"
-    )
-    assert elsewhere("SELECT id FROM procrastinate_workers") == []
-    return int(worker)
 
 
 def all_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -77,8 +68,8 @@ def test_a_worker_without_its_row_registers_again_and_ends_jobs(
 
     def until() -> bool:
         assert began.wait(20)
-        worker = unregister()
-        assert {each.worker_id for each in Job.objects.all()} == {None}
+        worker = Worker.objects.get().pk
+        unregister(worker)
         if options == SOON:
             wait_for(lambda: Job.objects.filter(worker=worker).count() == len(jobs))
         may_end.set()
@@ -102,7 +93,8 @@ def test_a_worker_whose_row_is_gone_takes_the_next_job(task: Register, run_worke
 
     def until() -> bool:
         wait_for(lambda: outcomes(jobs[0]))
-        worker = unregister()
+        worker = Worker.objects.get().pk
+        unregister(worker)
         jobs.append(idle_task.defer())
         wait_for(lambda: outcomes(jobs[1]))
         assert Worker.objects.get().pk == worker
