@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 from typing import TYPE_CHECKING
 
 from honcho.manager import KILL_WAIT, SYSTEM_PRINTER_NAME, Manager  # type: ignore[import-untyped]  # no types
@@ -33,6 +34,7 @@ class Runner(Manager):  # type: ignore[misc]  # honcho has no types
         try:
             self.loop()
         except BaseException:
+            self._hear_who_started()
             for known in self._processes.values():
                 if "pid" in known and "returncode" not in known:
                     self._procmgr.terminate(known["pid"])
@@ -43,6 +45,17 @@ class Runner(Manager):  # type: ignore[misc]  # honcho has no types
                 process.kill()
             raise
         return 0 if self.asked_to_stop else int(self.returncode)
+
+    def _hear_who_started(self) -> None:
+        """Learn the ids of processes that started a moment ago; what runs them tells these."""
+        for known in self._processes.values():
+            while "process" in known and "pid" not in known:
+                try:
+                    message = self.events.get(timeout=KILL_WAIT)
+                except queue.Empty:
+                    return
+                if message.type == "start":
+                    self._processes[message.name]["pid"] = message.data["pid"]
 
     def terminate(self) -> None:
         # A signal handler calls this, perhaps before honcho knows the process ids it needs here;

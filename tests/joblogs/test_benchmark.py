@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,7 +140,9 @@ def test_ctrl_c_leaves_no_database(benchmark: Callable[..., Process]) -> None:
     process = benchmark("backlog", "--jobs=1000")
     wait_for(lambda: len(databases()) == 4 or process.has_ended, seconds=180)
     process.process.send_signal(signal.SIGINT)
-    wait_for(lambda: process.has_ended)
+    with suppress(AssertionError):
+        # On a server that others keep busy, dropping them takes as long as making them.
+        wait_for(lambda: process.has_ended, seconds=180)
     assert process.stop() == 130, process.log
     assert databases() == set()
 

@@ -104,7 +104,8 @@ import os, pathlib
 from project.runner import Runner
 
 class Failing(Runner):
-    def _all_started(self):
+    def {where}(self):
+        super().{where}()
         raise RuntimeError("a mistake of ours")
 
 runner = Failing(1)
@@ -113,9 +114,10 @@ runner.run()
 """
 
 
-def test_a_mistake_ends_it_and_what_it_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["_start", "_all_started"])
+def test_a_mistake_ends_it_and_what_it_runs(tmp_path: Path, where: str) -> None:
     pid_file = tmp_path / "pid"
-    result = run_script(FAILS_AMID.format(pid_file=pid_file))
+    result = run_script(FAILS_AMID.format(pid_file=pid_file, where=where))
     assert result.returncode == 1
     assert "a mistake of ours" in result.stderr
     assert not is_alive_after_all(pid_file)
