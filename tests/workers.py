@@ -57,13 +57,13 @@ def add_worker(
 
 def unregister(worker: int) -> datetime:
     """Delete a worker's row, as nobody should, so that its jobs are nobody's; return when."""
+    at: datetime
     # In one transaction: a worker that lives registers again with its next heartbeat.
     with transaction.atomic():
         [(at,)] = execute("SELECT clock_timestamp() FROM joblogs_unregister_worker_v1(%s)", worker)
         assert not Worker.objects.filter(pk=worker).exists()
         assert not Job.objects.filter(worker=worker).exists()
-    moment: datetime = at
-    return moment
+    return at
 
 
 def give_to_a_worker(*job_ids: int, last_heartbeat: datetime | None = None) -> int:

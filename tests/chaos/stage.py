@@ -128,16 +128,9 @@ class Stage:
         port = self._proxy.port if self._proxy else None
         return self.run(f"worker-{place}", *COMMANDS[self.side], port=port)
 
-    def restart_those_without_database(self) -> None:
-        """Start those again that found no database at their start, as service managers do."""
-        for place, worker in enumerate(self.workers):
-            if worker.has_ended and worker.log.startswith(NO_DATABASE):
-                self.say(f"worker {place} found no database, and is started again")
-                self.workers[place] = self.start_worker(place)
-
     def kill_worker(self, place: int) -> None:
         """Kill a worker from one moment to the next, and start another one in its place."""
-        self.restart_those_without_database()
+        self._restart_those_without_database()
         victim = self.workers[place]
         self.deserters += victim.has_ended
         victim.process.kill()
@@ -163,14 +156,15 @@ class Stage:
         assert self._producer.process.wait(timeout=90) == 0, self._producer.log
 
     def has_workers(self) -> bool:
-        self.restart_those_without_database()
+        """Return whether there are some, when their service manager has seen to them."""
+        self._restart_those_without_database()
         return not all(worker.has_ended for worker in self.workers)
 
     def wait_until_all_have_started(self) -> None:
         """Wait for those, too, that have just taken the place of others."""
 
         def all_have() -> bool:
-            self.restart_those_without_database()
+            self._restart_those_without_database()
             return all("Starting worker" in each.log or each.has_ended for each in self.workers)
 
         wait_for(all_have)
@@ -186,6 +180,13 @@ class Stage:
         for each in there:
             each.process.kill()
         return [each.process.wait() for each in there]
+
+    def _restart_those_without_database(self) -> None:
+        """Start those again that found no database at their start, as service managers do."""
+        for place, worker in enumerate(self.workers):
+            if worker.has_ended and worker.log.startswith(NO_DATABASE):
+                self.say(f"worker {place} found no database, and is started again")
+                self.workers[place] = self.start_worker(place)
 
     def _all_are_up(self) -> bool:
         return self.rows(REGISTERED) == [(WORKERS,)]

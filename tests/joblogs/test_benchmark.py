@@ -141,8 +141,8 @@ def test_ctrl_c_leaves_no_database(benchmark: Callable[..., Process]) -> None:
     wait_for(lambda: len(databases()) == 4 or process.has_ended, seconds=180)
     process.process.send_signal(signal.SIGINT)
     with suppress(AssertionError):
-        # On a server that others keep busy, dropping them takes as long as making them.
-        wait_for(lambda: process.has_ended, seconds=180)
+        # If it does not, its log says how far it came.
+        wait_for(lambda: process.has_ended)
     assert process.stop() == 130, process.log
     assert databases() == set()
 
