@@ -8,6 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from joblogs.benchmark.children import run, running
 from joblogs.benchmark.server import SQL, BenchmarkError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def transactions_per_second(
     until = ["-T", str(seconds)] if seconds else ["-t", str(transactions)]
     until += [f"--define={name}={value}" for name, value in variables.items()]
     command = _command(side, _text(*scripts), clients, until)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # no shell, and a command line of our own
+    done = run(command)
     rate = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
     failed = re.search(r"^number of failed transactions: ([1-9]\d*)", done.stdout, re.MULTILINE)
     if done.returncode or not rate or failed:
@@ -43,18 +44,12 @@ def transactions_per_second(
 def every(milliseconds: int, side: Side, script: str, *, clients: int) -> Iterator[None]:
     """Meanwhile run a script at this pace, on as many connections of their own."""
     text = _text(script) + f"\\sleep {milliseconds} ms\n"
-    beside = subprocess.Popen(  # noqa: S603  # no shell, and a command line of our own
-        _command(side, text, clients, ["-T", "3600"]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    command = _command(side, text, clients, ["-T", "3600"])
+    nowhere = subprocess.DEVNULL
+    with running(command, stdout=nowhere, stderr=nowhere) as beside:
         yield
         if beside.poll() is not None:
             raise BenchmarkError(f"pgbench failed with {script}.")
-    finally:
-        beside.kill()
-        beside.wait()
 
 
 def _text(*scripts: str) -> str:

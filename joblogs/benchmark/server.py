@@ -16,6 +16,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import sql
 
+from joblogs.benchmark.children import ENDS
 from project.postgres.base import DatabaseWrapper
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 OF_DJANGO = ("dbname", "context", "cursor_factory", "prepare_threshold")
 # Where to be while databases are made and dropped.
 MAINTENANCE = ("postgres", "template1")
-ENDS = (signal.SIGINT, signal.SIGTERM)
 SQL = Path(__file__).parent / "sql"
 
 

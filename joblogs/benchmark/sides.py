@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from joblogs.benchmark.children import run, running
 from joblogs.benchmark.server import SQL, BenchmarkError
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ class Side:
     def do(self, *arguments: object) -> Any:
         """Run joblogs.benchmark.actions in a process of its settings, and return its answer."""
         command = [sys.executable, "-m", "joblogs.benchmark.actions", *map(str, arguments)]
-        done = subprocess.run(  # noqa: S603  # our own program
-            command, cwd=ROOT, env=self._environment(), capture_output=True, text=True, check=False
-        )
+        done = run(command, cwd=ROOT, env=self._environment())
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
             raise BenchmarkError(f"{self.name}: {arguments[0]} failed: {last}")
@@ -62,15 +61,16 @@ class Side:
         stocks = ["-m", "joblogs.benchmark.actions", "stock_worker"]
         arguments = stocks if self.name == "stock" else ours
         command = [sys.executable, *arguments, str(concurrency)]
-        with log.open("w") as output:
-            process = subprocess.Popen(  # noqa: S603  # our own program
-                command, cwd=ROOT, env=self._environment(), stdout=output, stderr=output
-            )
-        worker = Worker(self, process, log)
-        try:
-            yield worker
-        finally:
-            worker.stop()
+        options: dict[str, Any] = {"cwd": ROOT, "env": self._environment()}
+        with (
+            log.open("w") as output,
+            running(command, **options, stdout=output, stderr=output) as process,
+        ):
+            worker = Worker(self, process, log)
+            try:
+                yield worker
+            finally:
+                worker.stop()
 
     def empty(self) -> None:
         """Empty all tables that benchmarks fill, and leave the disk nothing to catch up with."""

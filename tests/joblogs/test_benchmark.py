@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from procrastinate.sql import queries as stock_queries
 
 from accounts.models import User
+from joblogs.benchmark.children import requests_heard, running
 from joblogs.benchmark.latency import percentile
 from joblogs.benchmark.report import Case, Report, at_least, ours_at_most
 from joblogs.benchmark.server import SQL, BenchmarkError, Server
@@ -152,6 +154,51 @@ def test_a_request_to_end_leaves_no_database(benchmark: Callable[..., Process]) 
     wait_for(lambda: len(databases()) == 2 or process.has_ended)
     assert process.stop() == 128 + signal.SIGTERM, process.log
     assert databases() == set()
+
+
+def test_a_request_to_end_amid_the_start_of_a_process_leaves_none(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+
+    def interrupt_the_start() -> None:
+        pid.write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    try:
+        with (
+            pytest.raises(SystemExit),
+            running(["sleep", "600"], preexec_fn=interrupt_the_start),
+        ):
+            pytest.fail("it was not asked to end")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+class Dropped:
+    """Python drops what is raised when it is deleted."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "end"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_request_to_end_is_heard_where_python_drops_exceptions(
+    number: int, end: type[BaseException]
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(end), requests_heard():
+            Dropped(number)
+            wait_for(lambda: False)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from types import FrameType
 
 # For each benchmark what it is and its options: default, least, meaning.
 BENCHMARKS: dict[str, tuple[str, dict[str, tuple[int | None, int, str]]]] = {
@@ -79,6 +77,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, benchmark: str, only: str, json: bool, **options: Any) -> None:
         # Nothing of this is loaded for `manage.py help`.
+        from joblogs.benchmark.children import requests_heard
         from joblogs.benchmark.run import run
         from joblogs.benchmark.server import BenchmarkError
 
@@ -95,20 +94,14 @@ class Command(BaseCommand):
                     raise CommandError(f"--{option} must be at least {least}, not {value}.")
                 wanted[name] = value
         # Whoever ends it finds nothing left either.
-        before = signal.signal(signal.SIGTERM, _exit)
+        command = shlex.join(["manage.py", "benchmark", *sys.argv[2:]])
         try:
-            command = shlex.join(["manage.py", "benchmark", *sys.argv[2:]])
-            report = run(benchmark, command, only, wanted, self._say)
+            with requests_heard():
+                report = run(benchmark, command, only, wanted, self._say)
         except BenchmarkError as error:
             raise CommandError(str(error)) from error
-        finally:
-            signal.signal(signal.SIGTERM, before)
         self.stdout.write(report.as_json() if json else report.as_text())
 
     def _say(self, progress: str) -> None:
         self.stderr.write(progress, style_func=str)
         self.stderr.flush()
-
-
-def _exit(number: int, _: FrameType | None) -> None:
-    sys.exit(128 + number)
