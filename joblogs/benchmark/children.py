@@ -60,9 +60,9 @@ def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
             process = subprocess.Popen(command, **options)  # noqa: S603  # our own command lines
         yield process
     finally:
-        if process and process.poll() is None:
-            process.kill()
-            process.wait()
+        if process:
+            with process:  # waits for it, and closes its pipes
+                process.kill()
 
 
 def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
