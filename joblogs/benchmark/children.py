@@ -27,11 +27,15 @@ def requests_heard() -> Iterator[None]:
     """
     handler, hook = signal.signal(signal.SIGTERM, _exit), sys.unraisablehook
 
+    def ask(number: int) -> None:
+        if sys.unraisablehook is repeat:
+            os.kill(os.getpid(), number)
+
     def repeat(dropped: sys.UnraisableHookArgs) -> None:
         if isinstance(dropped.exc_value, KeyboardInterrupt | SystemExit):
             is_ctrl_c = isinstance(dropped.exc_value, KeyboardInterrupt)
             number = signal.SIGINT if is_ctrl_c else signal.SIGTERM
-            threading.Timer(SOON, os.kill, (os.getpid(), number)).start()
+            threading.Timer(SOON, ask, (number,)).start()
         else:
             hook(dropped)
 
@@ -61,8 +65,16 @@ def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
         yield process
     finally:
         if process:
-            with process:  # waits for it, and closes its pipes
-                process.kill()
+            try:
+                _end(process)
+            finally:
+                # A request may have kept the first call from it.
+                _end(process)
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    with _requests_postponed(), process:  # waits for it, and closes its pipes
+        process.kill()
 
 
 def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
@@ -75,7 +87,7 @@ def run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[s
 
 @contextmanager
 def _requests_postponed() -> Iterator[None]:
-    """Have requests to end, unless they are ignored, wait for the end of a block."""
+    """Have requests to end that have a handler wait for the end of a block."""
     asked: list[int] = []
     before = {number: signal.getsignal(number) for number in ENDS}
     postponed = {number: handler for number, handler in before.items() if callable(handler)}
@@ -86,5 +98,5 @@ def _requests_postponed() -> Iterator[None]:
     finally:
         for number, handler in postponed.items():
             signal.signal(number, handler)
-    for request in asked:
-        signal.raise_signal(request)
+        for request in asked:
+            signal.raise_signal(request)

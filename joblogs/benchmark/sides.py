@@ -157,8 +157,8 @@ class Worker:
         started = time.perf_counter()
         # wait() without a timeout returns at once; with one it looks every now and then.
         watchdog = threading.Timer(PATIENCE, self.process.kill)
-        watchdog.start()
         try:
+            watchdog.start()
             self.process.wait()
         finally:
             watchdog.cancel()

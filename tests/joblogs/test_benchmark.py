@@ -163,13 +163,17 @@ def test_a_request_to_end_amid_the_start_of_a_process_leaves_none(tmp_path: Path
         pid.write_text(str(os.getpid()))
         os.kill(os.getppid(), signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    def end(*_: object) -> None:
+        sys.exit(3)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         with (
             pytest.raises(SystemExit),
             running(["sleep", "600"], preexec_fn=interrupt_the_start),
         ):
             pytest.fail("it was not asked to end")
+        assert signal.getsignal(signal.SIGTERM) is end
     finally:
         signal.signal(signal.SIGTERM, before)
     with pytest.raises(ProcessLookupError):
@@ -194,9 +198,11 @@ def test_a_request_to_end_is_heard_where_python_drops_exceptions(
 ) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        hook = sys.unraisablehook
         with pytest.raises(end), requests_heard():
             Dropped(number)
             wait_for(lambda: False)
+        assert sys.unraisablehook is hook
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -93,9 +93,9 @@ class Command(BaseCommand):
                 if value < least:
                     raise CommandError(f"--{option} must be at least {least}, not {value}.")
                 wanted[name] = value
-        # Whoever ends it finds nothing left either.
         command = shlex.join(["manage.py", "benchmark", *sys.argv[2:]])
         try:
+            # Whoever ends it finds nothing left either.
             with requests_heard():
                 report = run(benchmark, command, only, wanted, self._say)
         except BenchmarkError as error:
