@@ -61,10 +61,10 @@ class Side:
         stocks = ["-m", "joblogs.benchmark.actions", "stock_worker"]
         arguments = stocks if self.name == "stock" else ours
         command = [sys.executable, *arguments, str(concurrency)]
-        options: dict[str, Any] = {"cwd": ROOT, "env": self._environment()}
+        environment = self._environment()
         with (
             log.open("w") as output,
-            running(command, **options, stdout=output, stderr=output) as process,
+            running(command, cwd=ROOT, env=environment, stdout=output, stderr=output) as process,
         ):
             worker = Worker(self, process, log)
             try:
